@@ -1,0 +1,304 @@
+"""What everything makes or reads: a Request, the Record of what came back, the Manifest of a run.
+
+Only what was seen is stored; every metric is derived from it (`latok.analysis.metrics`).
+Times are seconds from the start of the run, whose wall-clock time the Manifest holds.
+
+On disk a run is a folder: `manifest.json`, and `records.parquet` (one row per request, its chunks
+as lists). While it is measured there is `captures.log` instead (`latok.wire.capture`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from latok.errors import UsageError
+
+Kind = Literal["role", "content", "reasoning", "tool", "usage", "ping", "error", "done"]
+TOKEN_KINDS: frozenset[Kind] = frozenset({"content", "reasoning", "tool"})
+VISIBLE_KINDS: frozenset[Kind] = frozenset({"content", "tool"})
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to ask. `prompt_tokens` is what we meant to send, by the target's tokeniser if any."""
+
+    id: int
+    prompt: str
+    prompt_tokens: int
+    max_tokens: int
+    app: str = ""
+    session: str = ""
+    turn: int = 0
+
+
+class Chunk(msgspec.Struct, frozen=True, gc=False):
+    """What came in one event.
+
+    `at`: arrival, seconds from the start of the run. `tokens`: generated tokens in it, None if the
+    target does not say. `coalesced`: it shared a read with another event. `doubt`: it may have
+    arrived up to this many seconds earlier (METRICS, instrument error). `lag`: from its arrival in
+    the kernel to our read, seconds.
+    """
+
+    at: float
+    tokens: int | None
+    kind: Kind
+    coalesced: bool = False
+    doubt: float = 0.0
+    lag: float = 0.0
+
+    @property
+    def is_token(self) -> bool:
+        """Whether it carries at least one generated token (or an unknown number of them)."""
+        return self.kind in TOKEN_KINDS and self.tokens != 0
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a request did not succeed: a short kind (`http`, `reset`, `timeout`, …) and the text."""
+
+    kind: str
+    text: str
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Token counts as the server said them, normalised: input includes what was cached."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """How the request's connection came to be; `connect` and `tls` in seconds, None if reused."""
+
+    reused: bool = True
+    connect: float | None = None
+    tls: float | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything seen of one request. A failed request is a Record with an `error`.
+
+    `due`: when it was wanted (closed loop: when its slot became free). `sent_first`, `sent_last`:
+    clock just before the first byte was given to the kernel, just after the last. None: never sent.
+    """
+
+    id: int
+    app: str
+    prompt_tokens: int
+    max_tokens: int
+    due: float
+    session: str = ""
+    turn: int = 0
+    sent_first: float | None = None
+    sent_last: float | None = None
+    headers_at: float | None = None
+    closed_at: float | None = None
+    status: int | None = None
+    error: Failure | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    token_source: str = "unknown"
+    server_timings: dict[str, Any] | None = None
+    retry_after: float | None = None
+    connection: Connection = Connection()
+    text_hash: str = ""
+    text: str | None = None
+    chunks: tuple[Chunk, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+
+class Closed(msgspec.Struct, frozen=True, tag_field="mode", tag="closed"):
+    """So many at a time, the next when one is done."""
+
+    concurrency: int
+
+    def __str__(self) -> str:
+        return f"{self.concurrency} at a time"
+
+
+class Open(msgspec.Struct, frozen=True, tag_field="mode", tag="open"):
+    """So many requests a second, however long they take."""
+
+    rate: float
+    arrivals: str = "poisson"
+
+    def __str__(self) -> str:
+        return f"{self.rate:g} a second ({self.arrivals})"
+
+
+Load = Closed | Open
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured, without secrets."""
+
+    name: str
+    url: str
+    model: str
+    dialect: str
+    server: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run's records mean. `window` is the steady part, seconds from the run's start."""
+
+    id: str
+    target: Target
+    app: str
+    slo: str
+    load: Load
+    levers: dict[str, Any]
+    workload: dict[str, Any]
+    seed: int
+    started_at: float
+    window: tuple[float, float] | None
+    ended: Literal["complete", "interrupted", "unfinished"]
+    clock_step: float
+    kernel_stamps: bool
+    client_cpu_s: float
+    command: str
+    versions: dict[str, str]
+    processes: int = 1
+    schema: str = "latok.run/1"
+
+
+# --- a run on disk -------------------------------------------------------------------------------
+
+MANIFEST = "manifest.json"
+RECORDS = "records.parquet"
+_CHUNK_COLUMNS = Chunk.__struct_fields__
+_ROWS_PER_GROUP = 1024
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes beside and renames, so that a reader never meets half a manifest."""
+    beside = folder / (MANIFEST + ".part")
+    beside.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+    beside.replace(folder / MANIFEST)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises UsageError if there is no run in `folder`, or not one that this version can read."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except OSError as why:
+        raise UsageError(f"no run in {folder}: {why.strerror or why}") from None
+    except msgspec.DecodeError as why:
+        raise UsageError(f"{folder / MANIFEST} is not a manifest of latok: {why}") from None
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    chunk_types = {"tokens": pa.int32(), "kind": pa.string(), "coalesced": pa.bool_()}
+    return pa.schema(
+        [
+            ("id", pa.int64()),
+            ("app", pa.string()),
+            ("prompt_tokens", pa.int32()),
+            ("max_tokens", pa.int32()),
+            ("due", pa.float64()),
+            ("session", pa.string()),
+            ("turn", pa.int32()),
+            *((name, pa.float64()) for name in ("sent_first", "sent_last", "headers_at")),
+            ("closed_at", pa.float64()),
+            ("status", pa.int32()),
+            ("error_kind", pa.string()),
+            ("error_text", pa.string()),
+            ("finish_reason", pa.string()),
+            *((f"usage_{name}", pa.int32()) for name in Usage.__struct_fields__),
+            ("token_source", pa.string()),
+            ("server_timings", pa.string()),
+            ("retry_after", pa.float64()),
+            ("connection_reused", pa.bool_()),
+            ("connection_connect", pa.float64()),
+            ("connection_tls", pa.float64()),
+            ("text_hash", pa.string()),
+            ("text", pa.string()),
+            *(
+                (f"chunk_{name}", pa.list_(chunk_types.get(name, pa.float64())))
+                for name in _CHUNK_COLUMNS
+            ),
+        ]
+    )
+
+
+def _row(record: Record) -> dict[str, Any]:
+    plain = {
+        name: getattr(record, name)
+        for name in Record.__struct_fields__
+        if name not in ("error", "usage", "server_timings", "connection", "chunks")
+    }
+    error, usage, timings = record.error, record.usage, record.server_timings
+    plain["error_kind"] = error and error.kind
+    plain["error_text"] = error and error.text
+    for name in Usage.__struct_fields__:
+        plain[f"usage_{name}"] = usage and getattr(usage, name)
+    plain["server_timings"] = timings and msgspec.json.encode(timings).decode()
+    for name in Connection.__struct_fields__:
+        plain[f"connection_{name}"] = getattr(record.connection, name)
+    for name in _CHUNK_COLUMNS:
+        plain[f"chunk_{name}"] = [getattr(chunk, name) for chunk in record.chunks]
+    return plain
+
+
+def _record(row: dict[str, Any]) -> Record:
+    columns = [row.pop(f"chunk_{name}") for name in _CHUNK_COLUMNS]
+    kind, text = row.pop("error_kind"), row.pop("error_text")
+    usage = Usage(**{name: row.pop(f"usage_{name}") for name in Usage.__struct_fields__})
+    connection = {n: row.pop(f"connection_{n}") for n in Connection.__struct_fields__}
+    timings = row.pop("server_timings")
+    return Record(
+        **row,
+        error=None if kind is None else Failure(kind, text),
+        usage=None if usage == Usage() else usage,
+        connection=Connection(**connection),
+        server_timings=None if timings is None else msgspec.json.decode(timings),
+        chunks=tuple(Chunk(*values) for values in zip(*columns, strict=True)),
+    )
+
+
+def write_records(folder: Path, records: Iterable[Record]) -> int:
+    """Writes `records.parquet` group by group (flat memory), then renames it. Returns how many."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    beside, schema, count = folder / (RECORDS + ".part"), _schema(), 0
+    with pq.ParquetWriter(beside, schema, compression="zstd") as out:
+        rows: list[dict[str, Any]] = []
+        for record in chain(records, [None]):
+            if record is not None:
+                rows.append(_row(record))
+                count += 1
+            if rows and (record is None or len(rows) == _ROWS_PER_GROUP):
+                out.write_table(pa.Table.from_pylist(rows, schema=schema))
+                rows.clear()
+    beside.replace(folder / RECORDS)
+    return count
+
+
+def read_records(folder: Path) -> Iterator[Record]:
+    """The records of a finished run, in the order in which they were sent, one group at a time.
+
+    Raises UsageError if the file is missing or is not ours.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(folder / RECORDS)
+    except (OSError, pa.ArrowInvalid) as why:
+        raise UsageError(f"cannot read {folder / RECORDS}: {why}") from None
+    with file:
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group).to_pylist():
+                yield _record(row)
