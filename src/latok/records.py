@@ -24,7 +24,7 @@ VISIBLE_KINDS: frozenset[Kind] = frozenset({"content", "tool"})
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to ask. `prompt_tokens` is what we meant to send, by the target's tokeniser if any."""
+    """One thing to ask. `prompt_tokens`: as many as we meant to send, by the target's tokeniser."""
 
     id: int
     prompt: str

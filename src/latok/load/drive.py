@@ -1,0 +1,531 @@
+"""The only load loop: epoll, our own sockets, due times. Closed and open loop are values of it.
+
+The read path does `recvmsg`, append and HTTP framing (to know that a response has ended), nothing
+else; a stream that has ended leaves as a Capture. All the rest (decoding, metrics, the screen)
+happens elsewhere.
+
+The phases of a run: requests start (a closed loop's slots one after another over `ramp`), the
+window opens once `warm_up` of them have ended, it closes after `duration` or `requests`, and the
+load is held until every request of the window has ended. So a window is steady at both ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import math
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from latok.load.socket import READ_SIZE, Address, Tls, opened, receive, tls_context
+from latok.records import Closed, Connection, Failure, Load, Request
+from latok.wire.capture import Capture, Read, retry_after
+from latok.wire.http1 import ProtocolError, Response
+
+# epoll waits in whole milliseconds (and rounds up): before a due time we wake a little early and
+# poll. One millisecond for the rounding, one for the scheduler that wakes us.
+_SPIN = 0.002
+_HOUSEKEEPING = 0.1  # seconds between looks at time-outs and at what the owner wants
+# An idle connection is not used after this: servers close theirs after 5 s (uvicorn, llama.cpp),
+# and a request sent into a closing connection would be an error of our making.
+_IDLE_LIMIT = 4.0
+_GIVE_UP_AFTER = 20  # failures in a row without one success: the target is not there
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One load to hold on one address. Seconds; `None` means without that limit."""
+
+    address: Address
+    host: str
+    tls: bool
+    ca: str | None
+    load: Load
+    due: list[float] = []  # open loop: absolute due times, from when connections are open
+    ramp: float = 0.0
+    warm_up: int = 0
+    duration: float | None = None
+    requests: int | None = None
+    connect_timeout: float = 10.0
+    timeout: float = 600.0
+    limit: float | None = None  # the whole run, window or not
+
+
+class Prepared(msgspec.Struct, frozen=True, array_like=True):
+    """A request as it goes to the socket: serialised before the clock starts."""
+
+    request: Request
+    data: bytes
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """What the driver can say while it drives, without having decoded anything."""
+
+    at: float
+    phase: str
+    in_flight: int
+    sent: int
+    ended: int
+    failed: int
+    reads: int
+
+
+class Driven(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run went: times from its start, and the CPU time of the driver in the window."""
+
+    started_at: float
+    window: tuple[float, float] | None
+    ended: Literal["complete", "interrupted", "unfinished"]
+    clock_step: float
+    kernel_stamps: bool
+    client_cpu_s: float
+    why: str = ""
+
+
+class _State(Enum):
+    CONNECTING = 1
+    SHAKING = 2
+    IDLE = 3
+    BUSY = 4
+
+
+class _Stream:
+    """One connection, and the request that is on it or waits for it."""
+
+    __slots__ = (
+        "capture",
+        "connection",
+        "data",
+        "opened_at",
+        "response",
+        "since",
+        "sock",
+        "state",
+        "tls",
+        "unsent",
+        "writing",
+    )
+
+    def __init__(self, sock: socket.socket, now: float) -> None:
+        self.sock = sock
+        self.state = _State.CONNECTING
+        self.opened_at = now
+        self.since = now  # end of the last read or send
+        self.connection = Connection(reused=False)
+        self.response = Response()
+        self.tls: Tls | None = None
+        self.capture: Capture | None = None
+        self.data = b""
+        self.unsent = memoryview(b"")
+        self.writing = False  # epoll watches for room to send
+
+
+class Driver:
+    """Holds one load. `run()` blocks; `stop()` may be called from a signal handler."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        supply: Iterator[Prepared],
+        ended: Callable[[Capture], None],
+        idle: Callable[[Progress], None],
+    ) -> None:
+        """`supply` gives requests, `ended` takes captures, `idle` is called ten times a second."""
+        self._plan = plan
+        self._supply = supply
+        self._ended = ended
+        self._idle = idle
+        self._context = tls_context(Path(plan.ca) if plan.ca else None) if plan.tls else None
+        self._epoll = select.epoll()
+        self._streams: dict[int, _Stream] = {}
+        self._free: list[_Stream] = []
+        self._slots_due: list[tuple[float, int]] = []  # closed loop: when which slot may send
+        self._slot_of: dict[int, int] = {}  # request id → slot
+        self._slots_started = 0
+        self._dues: Iterator[float] = iter(())  # open loop
+        self._next_arrival = math.inf
+        self._window_from: float | None = None
+        self._window_to = math.inf
+        self._window_sent = 0
+        self._window_left: set[int] = set()
+        self._window_cpu = 0.0
+        self._sent = self._over = self._failed = self._reads = 0
+        self._failed_in_a_row = 0
+        self._exhausted = False  # there is nothing more to ask
+        self._stopped: Literal["", "interrupted", "unfinished"] = ""
+        self._why = ""
+        self._kernel_stamps = True
+        self._poll_ended = self._ready_since = 0
+        self._zero = time.time_ns()
+
+    def stop(self, *_: Any) -> None:
+        """Ends the run now; what is in flight is kept as it is and marked `cut`."""
+        self._stopped = self._stopped or "interrupted"
+
+    # --- the loop ---
+
+    def run(self) -> Driven:
+        """Drives until the window is done. Raises nothing for what the target does."""
+        monotonic = time.monotonic_ns() - time.time_ns() + self._zero
+        self._open_connections()
+        self._arm(self._clock())
+        next_look = 0.0
+        while not self._finished(now := self._clock()):
+            self._start_due(now)
+            if now >= next_look:
+                self._look(now)
+                next_look = now + _HOUSEKEEPING
+            self._wait(next_look, self._next_due())
+        end = self._clock()
+        cpu = time.process_time() - self._window_cpu
+        for stream in list(self._streams.values()):
+            self._drop(stream, Failure("cut", "the run ended"))
+        self._epoll.close()
+        step = (time.time_ns() - self._zero) - (time.monotonic_ns() - monotonic)
+        window = (
+            None if self._window_from is None else (self._window_from, min(self._window_to, end))
+        )
+        return Driven(
+            started_at=self._zero * 1e-9,
+            window=window,
+            ended=self._stopped or "complete",
+            clock_step=abs(step) * 1e-9,
+            kernel_stamps=self._kernel_stamps,
+            client_cpu_s=cpu if window else 0.0,
+            why=self._why,
+        )
+
+    def _clock(self) -> float:
+        return (time.time_ns() - self._zero) * 1e-9
+
+    def _wait(self, look: float, due: float) -> None:
+        """Waits for events until one of two times. Before a due time the last moment is polled."""
+        seconds = min(look, due - _SPIN) - self._clock()
+        asked = time.time_ns()
+        events = self._epoll.poll(max(math.floor(seconds * 1000), 0) / 1000)
+        now = time.time_ns()
+        # Without the kernel's stamps: what was ready at once may have been ready since the last
+        # poll; what woke us was not ready when we asked.
+        self._ready_since = asked if now - asked > 100_000 else self._poll_ended or asked
+        self._poll_ended = now
+        for fd, mask in events:
+            stream = self._streams.get(fd)
+            if stream is None:
+                continue
+            if stream.state is _State.BUSY:
+                if mask & select.EPOLLOUT:
+                    self._push(stream)
+                if mask & ~select.EPOLLOUT:
+                    self._read(stream)
+            elif stream.state is _State.IDLE:  # the server closed it, or talks out of turn
+                self._drop(stream, None)
+            else:
+                self._greet(stream)
+
+    def _finished(self, now: float) -> bool:
+        plan = self._plan
+        if self._stopped:
+            return True
+        if plan.limit is not None and now >= plan.limit:
+            self._stopped, self._why = "unfinished", f"the limit of {plan.limit:g} s was reached"
+            return True
+        if self._window_from is not None and math.isinf(self._window_to):
+            by_time = plan.duration is not None and now >= self._window_from + plan.duration
+            by_count = plan.requests is not None and self._window_sent >= plan.requests
+            if by_time or by_count or self._exhausted:
+                self._window_to = now
+        if math.isinf(self._window_to):
+            return self._exhausted and self._sent == self._over
+        return not self._window_left
+
+    # --- starting requests ---
+
+    def _open_connections(self) -> None:
+        """Connections are opened, and TLS shaken, before the load starts."""
+        load = self._plan.load
+        # An open loop opens more when it needs them; few of them are needed at low rates.
+        for _ in range(load.concurrency if isinstance(load, Closed) else 8):
+            self._connect(None)
+        greeting = (_State.CONNECTING, _State.SHAKING)
+        while any(stream.state in greeting for stream in self._streams.values()):
+            self._wait(self._clock() + 0.01, math.inf)
+            self._look(self._clock())
+            if self._stopped:
+                return
+
+    def _arm(self, now: float) -> None:
+        plan = self._plan
+        if isinstance(plan.load, Closed):
+            step = plan.ramp / plan.load.concurrency
+            self._slots_due = [(now + n * step, n) for n in range(plan.load.concurrency)]
+        else:
+            self._dues = (now + due for due in plan.due)
+            self._next_arrival = next(self._dues, math.inf)
+
+    def _next_due(self) -> float:
+        return self._slots_due[0][0] if self._slots_due else self._next_arrival
+
+    def _start_due(self, now: float) -> None:
+        self._maybe_open_window(now)
+        while self._slots_due and self._slots_due[0][0] <= now:
+            due, slot = heapq.heappop(self._slots_due)
+            self._slots_started += 1
+            self._ask(due, slot)
+        while self._next_arrival <= now:
+            self._ask(self._next_arrival, None)
+            self._next_arrival = next(self._dues, math.inf)
+            self._exhausted = self._exhausted or math.isinf(self._next_arrival)
+
+    def _maybe_open_window(self, now: float) -> None:
+        load = self._plan.load
+        started = not isinstance(load, Closed) or self._slots_started >= load.concurrency
+        warm = self._over >= self._plan.warm_up and (started or self._plan.warm_up == 0)
+        if self._window_from is None and warm:
+            self._window_from = now
+            self._window_cpu = time.process_time()
+
+    def _ask(self, due: float, slot: int | None) -> None:
+        """Sends the next request on a free connection, or opens one for it."""
+        prepared = next(self._supply, None)
+        if prepared is None:
+            self._exhausted = True
+            return
+        request = prepared.request
+        if slot is not None:
+            self._slot_of[request.id] = slot
+        if self._window_from is not None and math.isinf(self._window_to):
+            self._window_sent += 1
+            self._window_left.add(request.id)
+        capture = Capture(
+            id=request.id,
+            app=request.app,
+            session=request.session,
+            turn=request.turn,
+            prompt_tokens=request.prompt_tokens,
+            max_tokens=request.max_tokens,
+            due=due,
+        )
+        self._sent += 1
+        stream = self._free_stream() or self._connect(capture)
+        if stream is None:
+            return
+        stream.capture, stream.data = capture, prepared.data
+        if stream.state is _State.IDLE:
+            self._send(stream)
+
+    def _free_stream(self) -> _Stream | None:
+        now = self._clock()
+        while self._free:
+            stream = self._free.pop()
+            if stream.sock.fileno() < 0:
+                continue
+            if now - stream.since < _IDLE_LIMIT:
+                return stream
+            self._drop(stream, None)
+        return None
+
+    def _connect(self, capture: Capture | None) -> _Stream | None:
+        """Begins a connection; None, and the request has failed, if that is not even possible."""
+        try:
+            sock, stamped = opened(self._plan.address)
+        except OSError as why:
+            if capture is not None:
+                self._end(capture, Failure("connect", why.strerror or str(why)), self._clock())
+            return None
+        self._kernel_stamps = self._kernel_stamps and stamped
+        stream = _Stream(sock, self._clock())
+        self._streams[sock.fileno()] = stream
+        self._epoll.register(sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
+        return stream
+
+    def _greet(self, stream: _Stream) -> None:
+        """Goes on with a connection that is not ready: TCP, then TLS."""
+        try:
+            if stream.state is _State.CONNECTING:
+                error = stream.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if error:
+                    raise OSError(error, os.strerror(error))
+                took = self._clock() - stream.opened_at
+                stream.connection = Connection(reused=False, connect=took)
+                if self._context is None:
+                    self._settle(stream)
+                    return
+                stream.tls = Tls(self._context, self._plan.host)
+                stream.state = _State.SHAKING
+                self._epoll.modify(stream.sock.fileno(), select.EPOLLIN)
+            if self._shaken(stream):
+                total, connect = self._clock() - stream.opened_at, stream.connection.connect or 0.0
+                stream.connection = Connection(False, connect, total - connect)
+                self._settle(stream)
+        except (OSError, ssl.SSLError) as why:  # SSLError is an OSError: its strerror is its text
+            kind = "connect" if stream.state is _State.CONNECTING else "tls"
+            self._drop(stream, Failure(kind, why.strerror or str(why)))
+
+    def _shaken(self, stream: _Stream) -> bool:
+        tls = stream.tls
+        assert tls is not None
+        with contextlib.suppress(BlockingIOError):
+            data, _ = receive(stream.sock)
+            if not data:
+                raise ConnectionResetError(0, "closed during the TLS handshake")
+            tls.took(data)
+        try:
+            done = tls.shake()
+        finally:  # an alert, too, must reach the server; a few kB always fit into the socket
+            if out := tls.to_send():
+                stream.sock.send(out)
+        return done
+
+    def _settle(self, stream: _Stream) -> None:
+        """A connection is ready: for the request that waits for it, or for a later one."""
+        self._epoll.modify(stream.sock.fileno(), select.EPOLLIN)
+        stream.state = _State.IDLE
+        stream.since = self._clock()
+        if stream.capture is not None:
+            self._send(stream)
+        else:
+            self._free.append(stream)
+
+    def _send(self, stream: _Stream) -> None:
+        capture = stream.capture
+        assert capture is not None
+        stream.state = _State.BUSY
+        stream.response.restart()
+        data = stream.data if stream.tls is None else stream.tls.sealed(stream.data)
+        stream.unsent, stream.data = memoryview(data), b""
+        capture.connection = stream.connection
+        capture.sent_first = self._clock()
+        self._push(stream)
+
+    def _push(self, stream: _Stream) -> None:
+        """Gives the kernel what it takes of the request; epoll says when it takes more."""
+        capture = stream.capture
+        assert capture is not None
+        try:
+            stream.unsent = stream.unsent[stream.sock.send(stream.unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError as why:
+            self._drop(stream, Failure("reset", why.strerror or str(why)))
+            return
+        if bool(stream.unsent) != stream.writing:
+            stream.writing = not stream.writing
+            more = select.EPOLLOUT if stream.writing else 0
+            self._epoll.modify(stream.sock.fileno(), select.EPOLLIN | more)
+        if not stream.writing:
+            capture.sent_last = stream.since = self._clock()
+
+    # --- reading ---
+
+    def _read(self, stream: _Stream) -> None:
+        before = self._clock()
+        try:
+            data, stamp = receive(stream.sock)
+        except BlockingIOError:
+            return
+        except OSError as why:
+            self._drop(stream, Failure("reset", why.strerror or str(why)))
+            return
+        now = time.time_ns()
+        lag = (now - (stamp or self._ready_since)) * 1e-9
+        if not stamp:
+            stamp = now
+            self._kernel_stamps = self._kernel_stamps and not data
+        at = (stamp - self._zero) * 1e-9
+        # A full read may have left packets behind: they came after this stamp, not after the read.
+        since, stream.since = stream.since, before if len(data) < READ_SIZE else at
+        capture, response = stream.capture, stream.response
+        assert capture is not None
+        try:
+            if not data:
+                response.eof()
+            else:
+                if stream.tls is not None:
+                    stream.tls.took(data)
+                    data = stream.tls.plain()
+                body = response.feed(data) if data else b""
+                if capture.headers_at is None and response.status is not None:
+                    capture.headers_at = at
+                    capture.status, capture.headers = response.status, response.headers
+                if body:
+                    capture.reads.append(Read(at, lag, since, body))
+                    self._reads += 1
+        except (ProtocolError, ssl.SSLError) as why:
+            self._drop(stream, Failure("protocol" if data else "closed", str(why)), at)
+            return
+        if response.complete:
+            stream.capture = None
+            if response.keep_alive and not stream.unsent:
+                stream.state = _State.IDLE
+                stream.connection = Connection()
+                self._free.append(stream)
+            else:
+                self._drop(stream, None)
+            self._end(capture, None, at)
+
+    # --- ending requests ---
+
+    def _drop(self, stream: _Stream, failure: Failure | None, at: float | None = None) -> None:
+        """Closes a connection; a request on it ends with `failure`."""
+        del self._streams[stream.sock.fileno()]
+        self._epoll.unregister(stream.sock.fileno())
+        stream.sock.close()
+        stream.response.release()
+        capture, stream.capture = stream.capture, None
+        if capture is not None and failure is not None:
+            self._end(capture, failure, self._clock() if at is None else at)
+
+    def _end(self, capture: Capture, failure: Failure | None, at: float) -> None:
+        """A request is over, well or badly: hand it on and free its slot."""
+        capture.error = failure
+        capture.closed_at = at
+        capture.kernel_stamps = self._kernel_stamps
+        bad = failure is not None or (capture.status or 0) >= 400
+        self._over += 1
+        self._failed += bad
+        self._failed_in_a_row = self._failed_in_a_row + 1 if bad else 0
+        self._window_left.discard(capture.id)
+        self._ended(capture)
+        if self._failed_in_a_row == self._over == _GIVE_UP_AFTER and not self._stopped:
+            self._stopped = "unfinished"
+            self._why = f"the first {_GIVE_UP_AFTER} requests failed"
+        slot = self._slot_of.pop(capture.id, None)
+        if slot is not None:
+            pause = self._pause(capture) if bad else 0.0
+            heapq.heappush(self._slots_due, (self._clock() + pause, slot))
+
+    def _pause(self, capture: Capture) -> float:
+        """How long a slot rests after a failure: as asked, or doubling up to a second."""
+        asked = retry_after(dict(reversed(capture.headers)))
+        if asked is not None:
+            return min(asked, 60.0)
+        return min(0.05 * 2.0 ** min(self._failed_in_a_row, 5), 1.0)
+
+    # --- quiet moments ---
+
+    def _look(self, now: float) -> None:
+        plan = self._plan
+        for stream in list(self._streams.values()):
+            if stream.state in (_State.CONNECTING, _State.SHAKING):
+                if now - stream.opened_at > plan.connect_timeout:
+                    text = f"no connection within {plan.connect_timeout:g} s"
+                    self._drop(stream, Failure("connect", text))
+            elif stream.capture is not None:
+                sent = stream.capture.sent_first
+                if sent is not None and now - sent > plan.timeout:
+                    self._drop(stream, Failure("timeout", f"no end within {plan.timeout:g} s"))
+        phase = "warming up"
+        if self._window_from is not None:
+            phase = "measuring" if math.isinf(self._window_to) else "finishing"
+        in_flight = self._sent - self._over
+        self._idle(
+            Progress(now, phase, in_flight, self._sent, self._over, self._failed, self._reads)
+        )

@@ -1,0 +1,193 @@
+"""What the read path keeps of one request, its log on disk, and its reading into a Record.
+
+The driver only appends; everything here runs after a stream has ended. A log is a sequence of
+frames (four bytes of length, then MessagePack): one that was cut short by a crash is read up to
+its last whole frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import BinaryIO
+
+import msgspec
+
+from latok.records import Chunk, Connection, Failure, Record, Usage
+from latok.wire.dialects import Dialect, Reply, error_text
+from latok.wire.sse import Event, EventStream
+
+
+class Read(msgspec.Struct, array_like=True, gc=False):
+    """One read of the socket that held body bytes.
+
+    `at`: the kernel's stamp of the last packet in it (our clock after the read where the kernel
+    gives none), seconds from the start of the run. `lag`: from the stamp to our read. `since`: end
+    of the previous read on this socket (or of the send): earlier packets of this read came after.
+    """
+
+    at: float
+    lag: float
+    since: float
+    body: bytes
+
+
+class Capture(msgspec.Struct, array_like=True, kw_only=True):
+    """All that the read path keeps of one request. Times in seconds from the start of the run."""
+
+    id: int
+    app: str
+    session: str
+    turn: int
+    prompt_tokens: int
+    max_tokens: int
+    due: float
+    sent_first: float | None = None
+    sent_last: float | None = None
+    headers_at: float | None = None
+    closed_at: float | None = None
+    status: int | None = None
+    headers: list[tuple[str, str]] = []
+    reads: list[Read] = []
+    error: Failure | None = None
+    connection: Connection = Connection()
+    kernel_stamps: bool = True
+
+
+_LENGTH = struct.Struct("<I")
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Capture)
+
+
+def frame(capture: Capture) -> bytes:
+    """A capture as it stands in the log."""
+    body = _encoder.encode(capture)
+    return _LENGTH.pack(len(body)) + body
+
+
+def read_log(file: BinaryIO) -> Iterator[Capture]:
+    """The captures of a log, up to the first that is not whole."""
+    while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
+        (size,) = _LENGTH.unpack(head)
+        body = file.read(size)
+        if len(body) < size:
+            return
+        try:
+            yield _decoder.decode(body)
+        except msgspec.DecodeError:
+            return
+
+
+def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) -> Record:
+    """Decodes a capture: HTTP is already off, so events, then the dialect's meaning of each.
+
+    Raises nothing for what a server may send: garbage is an error in the Record.
+    """
+    reply = dialect.reply()
+    header = dict(reversed(capture.headers))
+    error, chunks = capture.error, tuple[Chunk, ...]()
+    if capture.status is not None and capture.status >= 400:
+        body = b"".join(read.body for read in capture.reads)
+        error = Failure(_refusal(capture.status), f"{capture.status} {_message(body)}".strip())
+    elif capture.status is not None:
+        chunks = _chunks(capture, reply, header.get("content-type", ""))
+        error = reply.error or error
+        if error is None and not reply.ended:
+            error = Failure("incomplete", "the stream ended without a finish reason or [DONE]")
+    text = "".join(reply.text)
+    return Record(
+        id=capture.id,
+        app=capture.app,
+        session=capture.session,
+        turn=capture.turn,
+        prompt_tokens=capture.prompt_tokens,
+        max_tokens=capture.max_tokens,
+        due=capture.due,
+        sent_first=capture.sent_first,
+        sent_last=capture.sent_last,
+        headers_at=capture.headers_at,
+        closed_at=capture.closed_at,
+        status=capture.status,
+        error=error,
+        finish_reason=reply.finish_reason,
+        usage=reply.usage,
+        token_source=_token_source(reply.usage, reply.counted),
+        server_timings=reply.timings,
+        retry_after=retry_after(header),
+        connection=capture.connection,
+        text_hash=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16] if text else "",
+        text=text if keep_text else None,
+        chunks=chunks,
+    )
+
+
+def _chunks(capture: Capture, reply: Reply, content_type: str) -> tuple[Chunk, ...]:
+    if content_type.startswith("application/json"):
+        body = b"".join(read.body for read in capture.reads)
+        if not capture.reads or not body:
+            return ()
+        last = capture.reads[-1]
+        return tuple(Chunk(last.at, s.tokens, s.kind, lag=last.lag) for s in reply.whole(body))
+    stream = EventStream()
+    chunks: list[Chunk] = []
+    for read in capture.reads:
+        events = stream.feed(read.body)
+        chunks += _stamped(events, read, reply, stream.pending, capture.kernel_stamps)
+    if capture.reads:
+        last = capture.reads[-1]
+        chunks += _stamped(stream.end(), last, reply, False, capture.kernel_stamps)
+    return tuple(chunks)
+
+
+def _stamped(
+    events: list[Event], read: Read, reply: Reply, more: bool, kernel_stamps: bool
+) -> Iterator[Chunk]:
+    """The events of one read as chunks. `more`: the read also held the beginning of another event.
+
+    The kernel's stamp is that of the read's last packet. So only an event that ends the read is
+    stamped exactly; an earlier one came at some time between the previous read and the stamp.
+    Without the kernel's stamps the driver's bound on its own lag is the doubt of every event.
+    """
+    last = len(events) - 1
+    for n, event in enumerate(events):
+        kind, tokens = reply.see(event)
+        alone = n == last and not more
+        between = max(read.at - read.since, 0.0)
+        doubt = between if not alone else 0.0 if kernel_stamps else read.lag
+        yield Chunk(read.at, tokens, kind, last > 0 or more, doubt, read.lag)
+
+
+def _refusal(status: int) -> str:
+    """429, 503 and 529 say that the server sheds load; anything else is a plain HTTP error."""
+    return {429: "rate_limited", 503: "overloaded", 529: "overloaded"}.get(status, "http")
+
+
+def _message(body: bytes) -> str:
+    try:
+        return error_text(msgspec.json.decode(body))[:500]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body[:200].decode("utf-8", "replace")
+
+
+def _token_source(usage: Usage | None, counted: bool) -> str:
+    if usage is None or usage.completion_tokens is None:
+        return "unknown"
+    return "continuous_usage" if counted else "usage"
+
+
+def retry_after(headers: dict[str, str]) -> float | None:
+    """Retry-After in seconds. A date is counted from the response's own Date: we have no clock."""
+    asked = headers.get("retry-after")
+    if asked is None:
+        return None
+    try:
+        return float(asked)
+    except ValueError:
+        pass
+    try:
+        until, now = (parsedate_to_datetime(date) for date in (asked, headers.get("date", "")))
+        return max((until - now).total_seconds(), 0.0)
+    except (TypeError, ValueError):
+        return None
