@@ -1,0 +1,137 @@
+"""A Point: one run summarised, in the shape that `--json` prints. Seconds and tokens.
+
+Only the values are here; `latok.analysis.metrics` makes them from records.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from latok.records import Load, Target
+
+Interval = tuple[float, float]
+# The quantiles that are printed; `speed` has its bad tail at the low end.
+QUANTILES = {"p5": 0.05, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """One metric over the requests of a window. A quantile is None where too few requests tell it.
+
+    `ci95`: 95 % interval by name of the quantile.
+    """
+
+    n: int
+    mean: float | None = None
+    p5: float | None = None
+    p10: float | None = None
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    ci95: dict[str, Interval] = {}
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Requests of the window. `unfinished`: the run ended before they did."""
+
+    offered: int
+    ok: int
+    failed: int
+    unfinished: int
+
+
+class Throughput(msgspec.Struct, frozen=True):
+    """What came in the window, per second; `whole_run_…`: over everything, ramp and drain too."""
+
+    output_tokens_per_s: float | None
+    input_tokens_per_s: float | None
+    requests_per_s: float
+    window_s: float
+    ci95: Interval | None = None
+    whole_run_output_tokens_per_s: float | None = None
+
+
+class ClauseResult(msgspec.Struct, frozen=True):
+    """How many of the offered requests met a clause; `met`: None where that is undecided."""
+
+    clause: str
+    share: float | None
+    ci95: Interval | None
+    met: bool | None
+
+
+class Goodput(msgspec.Struct, frozen=True):
+    """`attainment`: share of the offered requests that met all clauses at once."""
+
+    slo: str
+    met: bool | None
+    clauses: tuple[ClauseResult, ...]
+    attainment: float | None
+    ci95: Interval | None
+    requests_per_s: float
+    output_tokens_per_s: float | None
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """What the client itself did to the numbers. `bent`: the metrics that it made invalid."""
+
+    verdict: Literal["valid", "invalid"]
+    why: tuple[str, ...]
+    bent: tuple[str, ...]
+    error_s: dict[str, dict[str, float]]
+    lag_s: dict[str, float | None]
+    lateness_s: dict[str, float | None]
+    reads: int
+    chunks: int
+    coalesced: int
+    client_cpu_s: float
+    kernel_stamps: bool
+
+
+class Check(msgspec.Struct, frozen=True):
+    """A law that the records must obey. `ok`: None where it does not apply."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One operating point."""
+
+    id: str
+    target: Target
+    app: str
+    load: Load
+    levers: dict[str, Any]
+    counts: Counts
+    errors: dict[str, int]
+    metrics: dict[str, Summary]
+    throughput: Throughput
+    goodput: Goodput
+    instrument: Instrument
+    checks: tuple[Check, ...]
+    tokens: dict[str, float | None]
+    token_source: str
+    cost: None = None
+    quality: None = None
+    run: str = ""
+    schema: str = "latok.point/1"
+
+    @property
+    def valid(self) -> bool:
+        return self.instrument.verdict == "valid"
+
+
+def value_of(point: Point, axis: str) -> float | None:
+    """The number at a dotted path of the point's JSON, such as `speed.p50` or `throughput.…`.
+
+    A metric may be named without `metrics.` before it. None where the point does not know it.
+    """
+    first, _, rest = axis.partition(".")
+    found: Any = point.metrics.get(first) if first in point.metrics else getattr(point, first, None)
+    for name in rest.split(".") if rest else ():
+        found = getattr(found, name, None)
+    return float(found) if isinstance(found, int | float) else None

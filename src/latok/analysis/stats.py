@@ -1,0 +1,80 @@
+"""The statistics that points need: quantiles with a rule for how many values they ask, intervals.
+
+Neighbouring requests are alike (they share batches, bursts and a warm or a throttled machine), so
+intervals are bootstrapped over blocks of time, not over single values (Künsch 1989).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_RESAMPLES = 400
+_MAX_BLOCKS = 200
+
+
+def allowed(q: float, n: int) -> bool:
+    """Whether `n` values can tell the quantile `q`: at least one must lie beyond it.
+
+    So a p95 asks for 20 values, a p99 for 100 and a p99.9 for 1,000.
+    """
+    beyond = n * min(q, 1.0 - q)
+    return n > 0 and (q == 0.5 or beyond >= 1.0 - 1e-9)
+
+
+def quantile(values: Floats, q: float) -> float | None:
+    """The quantile `q` of `values` (linear between neighbours), None where too few tell it."""
+    return float(np.quantile(values, q)) if allowed(q, len(values)) else None
+
+
+def quantile_intervals(
+    values: Floats, times: Floats, quantiles: Sequence[float], *, seed: int
+) -> list[tuple[float, float] | None]:
+    """A 95 % interval for each quantile, by bootstrap over blocks of time; None where not allowed.
+
+    `times`: when each value was seen, seconds; equal times (the gaps of one request) stay together.
+    Blocks hold about n^(1/3) values each, n being the number of distinct times.
+    """
+    blocks = _blocks(times)
+    if blocks is None:
+        return [None] * len(quantiles)
+    order = np.argsort(values, kind="stable")
+    ordered, block_of = values[order], blocks[order]
+    count = int(blocks.max()) + 1
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=_RESAMPLES)
+    found = np.empty((_RESAMPLES, len(quantiles)))
+    for n, weights in enumerate(drawn):
+        cumulated = np.cumsum(weights[block_of])
+        wanted = np.asarray(quantiles) * cumulated[-1]
+        found[n] = ordered[np.minimum(np.searchsorted(cumulated, wanted), len(ordered) - 1)]
+    low, high = np.quantile(found, (0.025, 0.975), axis=0)
+    return [
+        (float(low[n]), float(high[n])) if allowed(q, len(values)) else None
+        for n, q in enumerate(quantiles)
+    ]
+
+
+def _blocks(times: Floats) -> NDArray[np.int64] | None:
+    """The block of each value, by time; None from too few distinct times to say anything."""
+    distinct, place = np.unique(times, return_inverse=True)
+    if len(distinct) < 4:
+        return None
+    count = min(math.ceil(len(distinct) ** (2 / 3)), _MAX_BLOCKS)
+    return np.asarray(place * count // len(distinct), dtype=np.int64)
+
+
+def share_interval(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share. Raises nothing: of none it is everything, (0, 1)."""
+    if n == 0:
+        return 0.0, 1.0
+    from scipy.stats import binomtest
+
+    found: Any = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
