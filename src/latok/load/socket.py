@@ -27,7 +27,7 @@ class Address(NamedTuple):
     """Where to connect: resolved once, so that DNS is never in a latency."""
 
     family: int
-    sockaddr: tuple[str, int] | tuple[str, int, int, int]
+    sockaddr: tuple[str | int, ...]
 
 
 def resolve(host: str, port: int) -> Address:
@@ -38,7 +38,7 @@ def resolve(host: str, port: int) -> Address:
         reason = why.strerror if isinstance(why, OSError) else "not a host name"
         raise TargetError(f"cannot find the host '{host}': {reason}") from None
     family, _, _, _, sockaddr = found[0]
-    return Address(int(family), tuple(sockaddr))  # type: ignore[arg-type]  # str, int first
+    return Address(int(family), tuple(sockaddr))
 
 
 def tls_context(ca: Path | None) -> ssl.SSLContext:

@@ -40,6 +40,7 @@ class Reply:
         self.done = False
         self.counted = False  # whether each chunk said its tokens (continuous usage)
         self._so_far = 0
+        self._uncounted = False
 
     @property
     def ended(self) -> bool:
@@ -71,11 +72,14 @@ class Reply:
         kind: Kind = "role"
         for choice in choices:
             kind = self._choice(choice, kind)
-        if kind == "role":
-            if tokens:  # a token whose text is empty, said by continuous usage
-                return Seen("content", tokens)
+        if kind == "role" and not (tokens and self.counted):
             return Seen("role", 0)
-        return Seen(kind, tokens)
+        if tokens is None or self._uncounted:  # usage at the end counts all, not this chunk's
+            self._uncounted = True
+            return Seen(kind, None)
+        self.counted = True
+        # without text but with a count: a token whose text is empty
+        return Seen("content" if kind == "role" else kind, tokens)
 
     def whole(self, body: bytes) -> list[Seen]:
         """A response that came as one JSON body although a stream was asked for."""
@@ -99,7 +103,6 @@ class Reply:
             return None
         tokens = usage.completion_tokens - self._so_far
         self._so_far = usage.completion_tokens
-        self.counted = self.counted or bool(said.get("choices"))
         return max(tokens, 0)
 
     def _choice(self, choice: dict[str, Any], kind: Kind) -> Kind:

@@ -1,0 +1,237 @@
+"""The main job: find the load levels that tell, measure them, draw the frontier, advise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from latok.analysis.frontier import AXES, Map, frontier, knee
+from latok.analysis.point import Point
+from latok.decide.advise import advise, stands
+from latok.decide.search import Level, Seen, Stop, next_level
+from latok.errors import InvalidError, TargetError, UsageError
+from latok.jobs.experiment import Experiment
+from latok.jobs.measure import hold_point
+from latok.jobs.runs import MAP, read_map, read_point, write_beside
+from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
+from latok.load.drive import Progress
+from latok.records import Closed
+from latok.workload.apps import APPS
+
+REPORT = "report.html"
+_STATE = "state.json"  # beside the map: what was asked and what each level cost, to go on with
+# Ids of one level's requests begin this far apart: each level has its own prompts, the same ones
+# whenever it is measured with the same seed.
+_APART = 1_000_000
+_LEAST = 30.0  # seconds that a level is given at the least, whatever is left
+
+
+class Watcher(NamedTuple):
+    """Who follows a map: talk, a level that begins, what the driver says, a point that is done."""
+
+    say: Say = lambda _: None
+    level: Callable[[str, Level, float], None] = lambda *_: None
+    progress: Callable[[Progress], None] = lambda _: None
+    done: Callable[[Point], None] = lambda _: None
+
+
+class Part(msgspec.Struct):
+    """One app on one target: the points so far, in the order in which they were measured."""
+
+    target: str
+    app: str
+    runs: list[str] = []
+    costs: list[float] = []
+    stopped: str = ""
+
+
+class State(msgspec.Struct):
+    """All that a map needs to go on after an interruption."""
+
+    asked: dict[str, Any]
+    command: str
+    parts: list[Part]
+    notes: list[str] = []
+
+
+class Mapped(NamedTuple):
+    """The maps (one for each app), their folder, and whether all was measured."""
+
+    maps: list[Map]
+    folder: Path
+    complete: bool
+
+
+def map_(asked: Experiment, watcher: Watcher | None = None) -> Mapped:
+    """Maps each app on each target. Ctrl-C ends it with what was measured.
+
+    Raises UsageError, TargetError (a target that cannot be reached, or that failed every request),
+    InvalidError (no point that can be trusted), KeyboardInterrupt (before there is any point).
+    """
+    names = list(APPS) if asked.app == "all" else [asked.app]
+    profiles = [asked.profile(name).name for name in names]  # a wrong word, before an engine starts
+    folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-map-{_joined(profiles)}")
+    targets = asked.targets or (EMBEDDED,)
+    parts = [Part(target, name) for target in targets for name in names]
+    return _Work(folder, State(asdict(asked), command_line(), parts), asked, watcher).done()
+
+
+def resume(folder: Path, watcher: Watcher | None = None) -> Mapped:
+    """Goes on with a map that was interrupted. Raises UsageError if there is none."""
+    try:
+        state = msgspec.json.decode((folder / _STATE).read_bytes(), type=State)
+    except (OSError, msgspec.DecodeError):
+        raise UsageError(f"{folder} holds no map that could be resumed") from None
+    words = {k: tuple(v) if isinstance(v, list) else v for k, v in state.asked.items()}
+    return _Work(folder, state, Experiment(**words), watcher).done()
+
+
+def read_maps(folder: Path) -> list[Map]:
+    """The maps in a folder: one, or with `--app all` one for each app. Raises UsageError."""
+    inside = [path for path in sorted(folder.iterdir()) if (path / MAP).exists()]
+    return [read_map(path) for path in inside or [folder]]
+
+
+def _joined(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else "all"
+
+
+class _Work:
+    """A map in the making."""
+
+    def __init__(
+        self, folder: Path, state: State, asked: Experiment, watcher: Watcher | None
+    ) -> None:
+        self._folder = folder
+        self._state = state
+        self._asked = asked
+        self._watcher = watcher or Watcher()
+        self._points = {run: read_point(Path(run)) for part in state.parts for run in part.runs}
+
+    def done(self) -> Mapped:
+        """Measures what is not measured yet, and gives the maps of all that is."""
+        state = self._state
+        complete = True
+        for target in dict.fromkeys(part.target for part in state.parts):
+            waiting = [p for p in state.parts if p.target == target and not p.stopped]
+            if waiting and complete:
+                complete = self._target(target, waiting)
+        maps = [self._map(name) for name in dict.fromkeys(part.app for part in state.parts)]
+        points = [p for each in maps for p in each.points]
+        if not points and not complete:
+            raise KeyboardInterrupt
+        if complete and not any(p.valid for p in points):
+            raise InvalidError("no point is valid: " + "; ".join(points[0].instrument.why))
+        return Mapped(maps, self._folder, complete)
+
+    def _target(self, target: str, parts: Sequence[Part]) -> bool:
+        """Measures the apps of one target, which is started once; says whether all of them."""
+        try:
+            with opened(target, self._asked, self._watcher.say) as session:
+                return all(self._part(part, session) for part in parts)
+        except KeyboardInterrupt:  # between two points, or while the engine starts
+            return False
+
+    def _part(self, part: Part, session: Session) -> bool:
+        """Measures one app on one target until the search stops; False if it was interrupted."""
+        asked, watcher = self._asked, self._watcher
+        share = asked.budget / len(self._state.parts)
+        app, note = session.fit(asked.profile(part.app), asked.scale)
+        if note and note not in self._state.notes:
+            self._state.notes.append(note)
+            watcher.say(note)
+        maker = session.maker(app, asked.seed)
+        while not part.stopped:
+            seen = [_seen(self._points[run], cost) for run, cost in zip(part.runs, part.costs, strict=True)]
+            step = next_level(
+                seen, budget=share, highest=asked.highest, first_latency=session.found.seconds
+            )
+            if isinstance(step, Stop):
+                part.stopped = step.why
+                break
+            left = share - sum(part.costs)
+            watcher.level(f"{app.name} on {session.target.name}", step, left)
+            began = time.monotonic()
+            found, ended = hold_point(
+                session,
+                app,
+                maker,
+                Closed(step.concurrency),
+                asked=asked,
+                duration=step.seconds,
+                ramp=step.ramp,
+                first_id=step.concurrency * _APART,
+                note=note,
+                watch=watcher.progress,
+                # where the estimate was far off, what is there is kept: the next one is better
+                limit=max(2.0 * left, _LEAST),
+            )
+            if ended == "interrupted" and not found.counts.ok:
+                return False
+            if not found.counts.ok and not part.runs:
+                kinds = ", ".join(f"{n} × {kind}" for kind, n in found.errors.items())
+                raise TargetError(f"every request to {session.target.url} failed: {kinds}")
+            self._points[found.run] = found
+            part.runs.append(found.run)
+            part.costs.append(time.monotonic() - began)
+            if not session.alive():
+                part.stopped = f"the engine died at {step.concurrency} at a time"
+            elif not found.counts.ok:
+                part.stopped = f"at {step.concurrency} at a time no request was answered"
+            watcher.done(found)
+            self._write(part.app)
+            if ended == "interrupted":
+                return False
+        self._write(part.app)
+        return True
+
+    def _map(self, name: str) -> Map:
+        """The map of one app from the runs so far."""
+        parts = [part for part in self._state.parts if part.app == name]
+        points = [self._points[run] for part in parts for run in part.runs]
+        best = frontier(points)
+        bend = knee(best)
+        app = self._asked.profile(name)
+        stops = {part.target: part.stopped or "interrupted" for part in parts}
+        return Map(
+            app=app.name,
+            slo=str(app.slo),
+            axes=AXES,
+            points=tuple(points),
+            frontier=tuple(p.id for p in best),
+            knee=bend.id if bend else None,
+            advice=advise(app.name, points),
+            stopped="; ".join(f"{t}: {why}" if len(stops) > 1 else why for t, why in stops.items()),
+            notes=tuple(self._state.notes),
+            command=self._state.command,
+            report=str(self._folder / REPORT),
+        )
+
+    def _write(self, name: str) -> None:
+        """Leaves the map as far as it is known, after every point."""
+        write_beside(
+            self._folder / _STATE, msgspec.json.format(msgspec.json.encode(self._state), indent=1)
+        )
+        place = self._folder
+        if len({part.app for part in self._state.parts}) > 1:
+            place = place / Path(name).stem
+            place.mkdir(exist_ok=True)
+        write_beside(place / MAP, msgspec.json.encode(self._map(name)))
+
+
+def _seen(point: Point, cost: float) -> Seen:
+    assert isinstance(point.load, Closed)
+    latency = point.metrics["e2e_close"].p50
+    return Seen(
+        point.load.concurrency,
+        point.throughput.output_tokens_per_s or 0.0,
+        cost if latency is None else latency,
+        point.goodput.attainment,
+        stands(point),
+        cost,
+    )

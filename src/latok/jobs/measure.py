@@ -1,0 +1,195 @@
+"""One point: hold a load on a target, decode what came, keep it, summarise it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from latok.analysis.metrics import point
+from latok.analysis.point import Point
+from latok.errors import TargetError, UsageError
+from latok.jobs.experiment import Experiment
+from latok.jobs.runs import LOG, captures
+from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
+from latok.load.drive import Driven, Plan, Progress
+from latok.load.fleet import hold
+from latok.records import Closed, Load, Manifest, Open, Record, write_manifest, write_records
+from latok.version import VERSION
+from latok.wire.capture import record_of
+from latok.workload.apps import App
+from latok.workload.arrivals import due_times
+from latok.workload.prompts import PromptMaker
+
+Watch = Callable[[Progress], None]
+
+# With neither --requests nor --duration a point is held this long after its warm-up.
+_DURATION = 30.0
+# An open loop is warm after this many seconds' worth of requests.
+_OPEN_WARM_UP = 2.0
+
+
+def measure(
+    asked: Experiment, *, say: Say = lambda _: None, watch: Watch = lambda _: None
+) -> tuple[Point, bool]:
+    """Measures one point of one target; says whether it ran to its end (else it was interrupted).
+
+    Raises UsageError, TargetError (nothing answered, or nothing but errors).
+    """
+    word = asked.targets[0] if asked.targets else EMBEDDED
+    load: Load = Closed(asked.concurrency or 1)
+    app = asked.profile(asked.app)
+    if asked.rate is not None:
+        load = Open(asked.rate, asked.arrivals or app.arrivals)
+    duration = asked.duration
+    if duration is None and asked.requests is None:
+        duration = _DURATION
+    with opened(word, asked, say) as session:
+        fitting, note = session.fit(app, asked.scale)
+        if note:
+            say(note)
+        maker = session.maker(fitting, asked.seed)
+        found, ended = hold_point(
+            session,
+            fitting,
+            maker,
+            load,
+            asked=asked,
+            duration=duration,
+            ramp=session.found.seconds if isinstance(load, Closed) and load.concurrency > 1 else 0,
+            first_id=0,
+            note=note,
+            watch=watch,
+        )
+    if not found.counts.ok and ended != "interrupted":
+        kinds = ", ".join(f"{n} × {kind}" for kind, n in found.errors.items()) or "no answer"
+        raise TargetError(f"every request to {session.target.url} failed: {kinds}")
+    return found, ended == "complete"
+
+
+def hold_point(
+    session: Session,
+    app: App,
+    maker: PromptMaker,
+    load: Load,
+    *,
+    asked: Experiment,
+    duration: float | None,
+    ramp: float,
+    first_id: int,
+    note: str,
+    watch: Watch,
+    limit: float | None = None,
+) -> tuple[Point, str]:
+    """Holds one load and leaves a run's folder; returns its point and how the driving ended."""
+    name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
+    folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
+    site = session.found.site
+    # A Poisson process of `rate` over the whole run; the driver stops when the window is done.
+    wanted = 0
+    warm_up = 0
+    if isinstance(load, Closed):
+        # every slot's first request, and half of them again, are past before the window opens
+        warm_up = max(load.concurrency // 2, 1)
+    else:
+        warm_up = max(int(load.rate * _OPEN_WARM_UP), 1)
+        lasting = (duration or (asked.requests or 0) / load.rate) + _OPEN_WARM_UP + 60.0
+        wanted = int(load.rate * lasting) + (asked.requests or 0)
+    plan = Plan(
+        address=session.address,
+        host=site.host,
+        tls=site.scheme == "https",
+        ca=str(site.ca) if site.ca else None,
+        load=load,
+        due=(
+            list(islice(due_times(load.arrivals, load.rate, seed=asked.seed), wanted))
+            if isinstance(load, Open)
+            else []
+        ),
+        ramp=ramp,
+        warm_up=warm_up,
+        duration=duration,
+        requests=asked.requests,
+        timeout=asked.timeout,
+        limit=limit,
+    )
+    manifest = Manifest(
+        id=folder.name,
+        target=session.target,
+        app=app.name,
+        slo=str(app.slo),
+        load=load,
+        levers=dict(session.levers),
+        workload={
+            "input_tokens": str(app.input),
+            "output_tokens": str(app.output),
+            "text": app.text,
+            "exact_counts": maker.exact,
+            "first_id": first_id,
+            "accepts": sorted(session.found.accepts),
+            "note": note,
+        },
+        seed=asked.seed,
+        started_at=time.time(),
+        window=None,
+        ended="unfinished",
+        clock_step=0.0,
+        kernel_stamps=True,
+        client_cpu_s=0.0,
+        command=command_line(),
+        versions=versions(),
+    )
+    _keep(folder, manifest)
+    prepared = session.prepared(app, maker, seed=asked.seed, first_id=first_id)
+    driven = hold(plan, prepared, folder / LOG, watch=watch)
+    manifest = _driven(manifest, driven)
+    dialect = session.found.dialect
+    records = sorted(
+        (record_of(capture, dialect) for capture in captures(folder)),
+        key=lambda record: (record.due, record.id),
+    )
+    _keep(folder, manifest, records)
+    return point(manifest, records, run=str(folder)), driven.ended
+
+
+def _driven(manifest: Manifest, driven: Driven) -> Manifest:
+    return msgspec.structs.replace(
+        manifest,
+        started_at=driven.started_at,
+        window=driven.window,
+        ended=driven.ended,
+        clock_step=driven.clock_step,
+        kernel_stamps=driven.kernel_stamps,
+        client_cpu_s=driven.client_cpu_s,
+    )
+
+
+def _keep(folder: Path, manifest: Manifest, records: list[Record] | None = None) -> None:
+    """Writes a run's files; the log goes only once its Parquet stands. Raises UsageError."""
+    try:
+        if records is not None:
+            write_records(folder, records)
+        write_manifest(folder, manifest)
+        if records is not None:
+            (folder / LOG).unlink(missing_ok=True)
+    except OSError as why:
+        raise UsageError(
+            f"cannot write to {folder}: {why.strerror}; what was measured so far can be read"
+        ) from None
+
+
+def versions() -> dict[str, str]:
+    """Of latok, of Python, of what serves the embedded model, and of the system."""
+    found: dict[str, Any] = {"latok": VERSION, "python": platform.python_version()}
+    for package in ("openvino-genai", "xllamacpp"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    found["system"] = f"{platform.system()} {platform.release()} {platform.machine()}"
+    return found

@@ -1,0 +1,113 @@
+"""Runs and maps on disk, read back: into a Manifest and Records, into Points, into Maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from latok.analysis.frontier import Map
+from latok.analysis.metrics import point
+from latok.analysis.point import Point
+from latok.errors import UsageError
+from latok.records import MANIFEST, RECORDS, Manifest, Record, read_manifest, read_records
+from latok.wire.capture import Capture, read_log, record_of
+from latok.wire.dialects import dialect_named
+
+LOG = "captures.log"
+MAP = "map.json"
+
+
+def read_run(folder: Path) -> tuple[Manifest, list[Record]]:
+    """A run's manifest and records; of a run that was cut short, what its log still tells.
+
+    Raises UsageError if there is no run in the folder.
+    """
+    manifest = read_manifest(folder)
+    if (folder / RECORDS).exists():
+        return manifest, list(read_records(folder))
+    records = list(_decoded(folder, manifest))
+    if manifest.window is None:
+        manifest = msgspec.structs.replace(manifest, window=_window(records))
+    return manifest, records
+
+
+def _decoded(folder: Path, manifest: Manifest) -> Iterator[Record]:
+    dialect = dialect_named(manifest.target.dialect)
+    for capture in captures(folder):
+        yield record_of(capture, dialect)
+
+
+def captures(folder: Path) -> Iterator[Capture]:
+    """What the driver wrote, as far as it is whole."""
+    try:
+        with (folder / LOG).open("rb") as file:
+            yield from read_log(file)
+    except FileNotFoundError:
+        return
+
+
+def _window(records: Iterable[Record]) -> tuple[float, float] | None:
+    """A window for a run whose driver could not say it: from when every stream had been answered
+    once (the most that were ever in flight) to the last answer."""
+    edges = sorted(
+        edge
+        for r in records
+        if r.sent_first is not None and r.closed_at is not None
+        for edge in ((r.sent_first, 1), (r.closed_at, -1))
+    )
+    flying = most = 0
+    for _, change in edges:
+        flying += change
+        most = max(most, flying)
+    ended = [at for at, change in edges if change < 0]
+    return (ended[most - 1], ended[-1]) if len(ended) > most else None
+
+
+def read_point(folder: Path) -> Point:
+    """The run in `folder` as a Point, by today's definitions."""
+    manifest, records = read_run(folder)
+    return point(manifest, records, run=str(folder))
+
+
+def read_map(folder: Path) -> Map:
+    """The map in `folder`. Raises UsageError if there is none."""
+    try:
+        return msgspec.json.decode((folder / MAP).read_bytes(), type=Map)
+    except OSError as why:
+        raise UsageError(f"no map in {folder}: {why.strerror or why}") from None
+    except msgspec.DecodeError as why:
+        raise UsageError(f"{folder / MAP} is not a map of latok: {why}") from None
+
+
+def write_beside(path: Path, data: bytes) -> None:
+    """Writes a whole file or none. Raises UsageError if the disk does not take it."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as why:
+        raise UsageError(f"cannot write {path}: {why.strerror}") from None
+
+
+def stored(runs: str) -> list[Path]:
+    """The folders of runs and maps, oldest first."""
+    try:
+        folders = [f for f in Path(runs).iterdir() if (f / MANIFEST).exists() or (f / MAP).exists()]
+    except OSError as why:
+        raise UsageError(f"cannot read {runs}: {why.strerror}") from None
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime)
+
+
+def folder_named(word: str, runs: str) -> Path:
+    """The folder of a run or a map, by path or by name. `last` is the newest."""
+    if word == "last":
+        found = stored(runs)
+        if not found:
+            raise UsageError(f"there is no run in {runs}")
+        return found[-1]
+    for folder in (Path(word), Path(runs) / word):
+        if folder.is_dir():
+            return folder
+    raise UsageError(f"no run '{word}', neither a folder nor in {runs}; see `latok runs`")
