@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,9 @@ from latok.version import VERSION
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from latok.analysis.frontier import Map
     from latok.jobs.experiment import Experiment
-    from latok.jobs.map import Mapped
+    from latok.jobs.map import Mapped, Watcher
 
 app = typer.Typer(
     add_completion=False,
@@ -76,11 +78,13 @@ Json = Annotated[bool, _option("Print one JSON object on stdout.", _WHERE, "--js
 Quiet = Annotated[bool, _option("No talk while it works.", _WHERE, "--quiet", "-q")]
 
 
-def _asked(words: Sequence[str] | None, **given: Any) -> Experiment:
+def _asked(context: typer.Context) -> Experiment:
     """One frozen value from argv: a file's words, then what stands on the command line."""
     from latok.jobs.experiment import Experiment, from_toml, number
 
-    words = list(words or ())
+    known = {field.name for field in dataclasses.fields(Experiment)}
+    given = {name: value for name, value in context.params.items() if name in known}
+    words: list[str] = list(context.params["words"] or ())
     files = [word for word in words if word.endswith(".toml")]
     targets = [w for w in words if w not in files and ("=" not in w or "://" in w)]
     levers = [w for w in words if w not in files and w not in targets]
@@ -98,18 +102,6 @@ def _asked(words: Sequence[str] | None, **given: Any) -> Experiment:
         else:
             asked[name] = tuple(value) if isinstance(value, list) else value
     return Experiment(**asked)
-
-
-def _talk(quiet: bool) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True, quiet=quiet, highlight=False)
-
-
-def _json(value: Any) -> None:
-    import msgspec
-
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
 
 
 # --- commands ------------------------------------------------------------------------------------
@@ -132,6 +124,7 @@ def _latok(
 
 @app.command(rich_help_panel="Measure")
 def map(  # the command's name, not the builtin
+    context: typer.Context,
     words: Words = None,
     app: AppName = None,
     budget: Annotated[
@@ -173,31 +166,22 @@ def map(  # the command's name, not the builtin
       latok map openvino kv_cache=u4 batch_limit=8
       latok map https://api.example.com --key-env API_KEY --model m --scale 0.2
     """
-    from latok.jobs import map as job
+    from latok.jobs.map import map_
+    from latok.jobs.map import resume as go_on
     from latok.jobs.runs import folder_named
-    from latok.report.text import print_map
 
-    given = dict(locals())
-    for name in ("words", "json", "quiet", "resume", "job", "folder_named", "print_map"):
-        given.pop(name)
     console = _talk(quiet or json)
-    if resume is not None:
-        stray = [name for name, value in given.items() if value is not None and name != "runs"]
-        if stray or words:
-            raise UsageError(f"--resume repeats what was asked; {(stray or words)[0]} cannot change")
-        folder = folder_named(resume, runs or "runs")
-        with _following(console) as watcher:
-            mapped = job.resume(folder, watcher)
-    else:
-        asked = _asked(words, **given)
-        with _following(console) as watcher:
-            mapped = job.map_(asked, watcher)
-    _report(mapped)
-    if json:
-        _json(mapped.maps[0] if len(mapped.maps) == 1 else {"schema": "latok.maps/1", "maps": mapped.maps})
-    else:
-        for each in mapped.maps:
-            print_map(each, _page())
+    with _following(console) as watcher:
+        if resume is None:
+            mapped = map_(_asked(context), watcher)
+        else:
+            may = ("resume", "runs", "json", "quiet")
+            for name, value in context.params.items():
+                if value is not None and name not in may:
+                    raise UsageError(f"--resume repeats what was asked; {name} cannot change")
+            mapped = go_on(folder_named(resume, runs or "runs"), watcher)
+    _write_report(mapped)
+    _print_maps(mapped.maps, json)
     if not mapped.complete:
         console.print(f"interrupted; [bold]latok map --resume {mapped.folder}[/bold] goes on")
         raise typer.Exit(130)
@@ -205,9 +189,11 @@ def map(  # the command's name, not the builtin
 
 @app.command(rich_help_panel="Measure")
 def measure(
+    context: typer.Context,
     words: Words = None,
     concurrency: Annotated[
-        str | None, _option("Closed loop: so many at a time.", _HOW, "--concurrency", "-c", default="1")
+        str | None,
+        _option("Closed loop: so many at a time.", _HOW, "--concurrency", "-c", default="1"),
     ] = None,
     rate: Annotated[
         float | None, _option("Open loop: so many requests a second, however slow.", _HOW)
@@ -246,15 +232,11 @@ def measure(
       latok measure http://127.0.0.1:8000 --concurrency 16 --requests 64
       latok measure http://127.0.0.1:8000 --rate 4 --duration 1m
     """
-    given = dict(locals())
-    for name in ("words", "json", "quiet"):
-        given.pop(name)
     from latok.jobs.measure import measure as job
     from latok.report.text import print_point
 
-    console = _talk(quiet or json)
-    with _following(console) as watcher:
-        found, complete = job(_asked(words, **given), say=watcher.say, watch=watcher.progress)
+    with _following(_talk(quiet or json)) as watcher:
+        found, complete = job(_asked(context), say=watcher.say, watch=watcher.progress)
     if json:
         _json(found)
     else:
@@ -263,3 +245,219 @@ def measure(
         raise typer.Exit(130)
     if not found.valid:
         raise typer.Exit(5)
+
+
+@app.command(rich_help_panel="Read")
+def show(
+    run: Annotated[str, typer.Argument(help="A run or a map: a folder, its name, or 'last'.")],
+    runs: Runs = None,
+    json: Json = False,
+) -> None:
+    """Read a stored run or map again, by today's definitions. Also one that was cut short."""
+    from latok.jobs.map import MAP, read_maps
+    from latok.jobs.runs import folder_named, read_point
+    from latok.records import MANIFEST
+    from latok.report.text import print_point
+
+    folder = folder_named(run, runs or "runs")
+    if not (folder / MANIFEST).exists() and any(folder.glob(f"**/{MAP}")):
+        _print_maps(read_maps(folder), json)
+        return
+    found = read_point(folder)
+    if json:
+        _json(found)
+    else:
+        print_point(found, _page())
+
+
+@app.command(rich_help_panel="Read")
+def report(
+    run: Annotated[list[str], typer.Argument(help="Maps or runs: folders, names, or 'last'.")],
+    out: Annotated[
+        str | None, _option("The HTML file.", _WHERE, default="report.html beside the map")
+    ] = None,
+    charts: Annotated[str | None, _option("Also PNG and SVG of each chart, here.", _WHERE)] = None,
+    runs: Runs = None,
+) -> None:
+    """Write the HTML report of stored maps or runs: one file, nothing from elsewhere."""
+    from latok.jobs.report import write_charts, write_report
+    from latok.jobs.runs import folder_named
+
+    folders = [folder_named(word, runs or "runs") for word in run]
+    print(write_report(folders, Path(out) if out else None))
+    for path in write_charts(folders, Path(charts)) if charts else ():
+        print(path)
+
+
+@app.command("runs", rich_help_panel="Read")
+def list_runs(runs: Runs = None, json: Json = False) -> None:
+    """What has been measured, newest last."""
+    from latok.jobs.map import MAP
+    from latok.jobs.runs import stored
+
+    found = stored(runs or "runs")
+    if json:
+        rows = [
+            {"run": str(f), "map": (f / MAP).exists() or not (f / "manifest.json").exists()}
+            for f in found
+        ]
+        _json({"schema": "latok.runs/1", "runs": rows})
+        return
+    for folder in found:
+        print(folder)
+
+
+@app.command(rich_help_panel="What there is")
+def apps(json: Json = False) -> None:
+    """The application profiles: lengths, SLO, and where each figure comes from."""
+    from latok.workload.apps import APPS
+
+    rows = [
+        {
+            "name": each.name,
+            "what": each.what,
+            "input_tokens": str(each.input),
+            "output_tokens": str(each.output),
+            "mean_tokens": [each.input.mean(), each.output.mean()],
+            "slo": str(each.slo),
+            "matters": each.matters,
+            "sources": dict(each.sources),
+        }
+        for each in APPS.values()
+    ]
+    if json:
+        _json({"schema": "latok.apps/1", "apps": rows})
+        return
+    table = _table("app", "tokens in / out (mean)", "SLO", "what it is")
+    for row in rows:
+        tokens = "{:,.0f} / {:,.0f}".format(*row["mean_tokens"])
+        table.add_row(f"[bold]{row['name']}[/]", tokens, row["slo"], row["what"])
+    _page().print(table)
+    _page().print("Sources of each figure: latok apps --json. Your own: a TOML file with --app.")
+
+
+@app.command(rich_help_panel="What there is")
+def dialects(json: Json = False) -> None:
+    """The ways to speak to a target."""
+    from latok.wire.dialects import DIALECTS
+
+    if json:
+        rows = [{"name": d.name, "what": d.what, "path": d.path} for d in DIALECTS.values()]
+        _json({"schema": "latok.dialects/1", "dialects": rows})
+        return
+    table = _table("dialect", "path", "what it is")
+    for row in DIALECTS.values():
+        table.add_row(f"[bold]{row.name}[/]", row.path, row.what)
+    _page().print(table)
+
+
+# --- how it is said ------------------------------------------------------------------------------
+
+
+def _page() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _table(*columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    return Table(*columns, box=box.SIMPLE_HEAD)
+
+
+def _talk(quiet: bool) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=quiet, highlight=False)
+
+
+def _json(value: Any) -> None:
+    import msgspec
+
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def _print_maps(maps: Sequence[Map], json: bool) -> None:
+    from latok.report.text import print_map
+
+    if not json:
+        for each in maps:
+            print_map(each, _page())
+    elif len(maps) == 1:
+        _json(maps[0])
+    else:
+        _json({"schema": "latok.maps/1", "maps": maps})
+
+
+def _write_report(mapped: Mapped) -> None:
+    from latok.jobs.report import write_report
+
+    write_report([mapped.folder], None)
+
+
+@contextmanager
+def _following(console: Console) -> Iterator[Watcher]:
+    """A live view on a terminal, a line for each point elsewhere; silent where that was asked."""
+    from latok.jobs.map import Watcher
+    from latok.report.text import LiveMap, point_line
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{escape(text)}[/]")
+
+    from rich.markup import escape
+
+    if not console.is_terminal or console.quiet:
+        yield Watcher(
+            say=say,
+            level=lambda title, level, left: say(f"{title}: {level.concurrency} at a time"),
+            progress=lambda _: None,
+            done=lambda point: console.print(point_line(point), markup=False),
+        )
+        return
+    from rich.live import Live
+
+    view = LiveMap("latok")
+    with Live(view, console=console, refresh_per_second=4, transient=True) as live:
+        yield Watcher(
+            say=say,
+            level=lambda title, level, left: view.begin(
+                f"{title}: {level.concurrency} at a time",
+                why=level.why,
+                seconds=level.seconds + level.ramp,
+                left=left,
+            ),
+            progress=lambda seen: view.progress(
+                seen.at,
+                seen.phase,
+                in_flight=seen.in_flight,
+                sent=seen.sent,
+                ended=seen.ended,
+                failed=seen.failed,
+                reads=seen.reads,
+            ),
+            done=view.finished,
+        )
+        live.update(view)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code. One line on stderr for what went wrong."""
+    try:
+        code = app(args=list(argv) if argv is not None else None, standalone_mode=False)
+    except LatokError as why:
+        print(f"latok: {why}", file=sys.stderr)
+        return why.exit_code
+    except typer.TyperException as why:
+        print(f"latok: {getattr(why, 'format_message', why.__str__)()}", file=sys.stderr)
+        return UsageError.exit_code
+    except KeyboardInterrupt:
+        print("latok: interrupted before anything was measured", file=sys.stderr)
+        return 130
+    except typer.Abort:
+        return 130
+    except BrokenPipeError:  # `latok runs | head`
+        sys.stderr.close()
+        return 0
+    return code if isinstance(code, int) else 0

@@ -72,11 +72,15 @@ def _within(app: str, valid: Sequence[Point], within: Sequence[Point]) -> Advice
         why.append(f"the first token takes {_ms(first.p50)}{late}")
     headroom, limit = _headroom(chosen, valid)
     why.append(limit)
-    sure = "" if goodput.met else (
-        f" That is what {chosen.counts.offered} requests show; they are too few to prove "
-        f"{_tightest(chosen)}."
-        if goodput.clauses
-        else ""
+    sure = (
+        ""
+        if goodput.met
+        else (
+            f" That is what {chosen.counts.offered} requests show; they are too few to prove "
+            f"{_tightest(chosen)}."
+            if goodput.clauses
+            else ""
+        )
     )
     text = (
         f"For {app} on {chosen.target.name}: {chosen.load}. There {why[0]}; {why[1]}; {why[2]}. "
@@ -155,9 +159,11 @@ def _without(app: str, valid: Sequence[Point]) -> Advice:
     clause = next(c for c in parse_slo(alone.goodput.slo).clauses if str(c) == _tightest(alone))
     seen = alone.metrics[clause.metric]
     took = seen.p95 if seen.p95 is not None else seen.p50
-    helps = _WHAT_HELPS["ttft" if clause.metric.startswith("ttf") else clause.metric[:4]] if (
-        clause.metric.startswith("ttf") or clause.metric[:4] in _WHAT_HELPS
-    ) else _WHAT_HELPS["e2e" if clause.metric.startswith("e2e") else "gap"]
+    helps = (
+        _WHAT_HELPS["ttft" if clause.metric.startswith("ttf") else clause.metric[:4]]
+        if (clause.metric.startswith("ttf") or clause.metric[:4] in _WHAT_HELPS)
+        else _WHAT_HELPS["e2e" if clause.metric.startswith("e2e") else "gap"]
+    )
     chosen = [p for p in valid if _unharmed(p, alone)][-1]
     why = (
         f"no measured load meets the SLO ({alone.goodput.slo})",

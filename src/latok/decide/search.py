@@ -93,14 +93,16 @@ def _cost(rows: Sequence[Seen], level: Level) -> float:
 
 
 def _latency(rows: Sequence[Seen], concurrency: int) -> float:
-    """A typical request at a level: between neighbours a straight line; beyond the last as if
-    throughput grew no more (Little's law), which is the worst that can come."""
+    """A typical request at a level: between neighbours a straight line; beyond the last a little
+    worse than the last step was, at the worst as if throughput grew no more (Little's law)."""
     below = [row for row in rows if row.concurrency <= concurrency]
     above = [row for row in rows if row.concurrency >= concurrency]
     if not below:
         return above[0].latency
     if not above:
-        return below[-1].latency * concurrency / below[-1].concurrency
+        last, more = below[-1], concurrency / below[-1].concurrency
+        slower = last.latency / below[-2].latency * 1.3 if len(below) > 1 else more
+        return last.latency * min(max(slower, 1.0), more)
     a, b = below[-1], above[0]
     if a.concurrency == b.concurrency:
         return a.latency

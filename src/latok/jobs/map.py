@@ -147,7 +147,10 @@ class _Work:
             watcher.say(note)
         maker = session.maker(app, asked.seed)
         while not part.stopped:
-            seen = [_seen(self._points[run], cost) for run, cost in zip(part.runs, part.costs, strict=True)]
+            seen = [
+                _seen(self._points[run], cost)
+                for run, cost in zip(part.runs, part.costs, strict=True)
+            ]
             step = next_level(
                 seen, budget=share, highest=asked.highest, first_latency=session.found.seconds
             )

@@ -132,6 +132,7 @@ def hold_point(
             "output_tokens": str(app.output),
             "text": app.text,
             "exact_counts": maker.exact,
+            "template_tokens": session.overhead,
             "first_id": first_id,
             "accepts": sorted(session.found.accepts),
             "note": note,

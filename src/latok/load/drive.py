@@ -163,6 +163,7 @@ class Driver:
         self._stopped: Literal["", "interrupted", "unfinished"] = ""
         self._why = ""
         self._kernel_stamps = True
+        self._reusing = True
         self._poll_ended = self._ready_since = 0
         self._zero = time.time_ns()
 
@@ -400,7 +401,7 @@ class Driver:
         stream.state = _State.BUSY
         stream.response.restart()
         data = stream.data if stream.tls is None else stream.tls.sealed(stream.data)
-        stream.unsent, stream.data = memoryview(data), b""
+        stream.unsent = memoryview(data)
         capture.connection = stream.connection
         capture.sent_first = self._clock()
         self._push(stream)
@@ -463,7 +464,7 @@ class Driver:
             return
         if response.complete:
             stream.capture = None
-            if response.keep_alive and not stream.unsent:
+            if response.keep_alive and self._reusing and not stream.unsent:
                 stream.state = _State.IDLE
                 stream.connection = Connection()
                 self._free.append(stream)
@@ -480,8 +481,18 @@ class Driver:
         stream.sock.close()
         stream.response.release()
         capture, stream.capture = stream.capture, None
-        if capture is not None and failure is not None:
-            self._end(capture, failure, self._clock() if at is None else at)
+        if capture is None or failure is None:
+            return
+        unheard = stream.connection.reused and stream.response.status is None
+        if unheard and failure.kind in ("closed", "reset"):
+            # The server closed an idle connection just as we used it (llama.cpp does after every
+            # stream, without a word): it never saw this request. From now on each gets its own.
+            self._reusing = False
+            fresh = self._connect(capture)
+            if fresh is not None:
+                fresh.capture, fresh.data = capture, stream.data
+            return
+        self._end(capture, failure, self._clock() if at is None else at)
 
     def _end(self, capture: Capture, failure: Failure | None, at: float) -> None:
         """A request is over, well or badly: hand it on and free its slot."""

@@ -62,9 +62,7 @@ def chunked(body: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(body), body)
 
 
-HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 TAIL = b"0\r\n\r\n"
 
 
@@ -184,6 +182,8 @@ class Golden:
             self._whole(talk, self._truth)
         elif path == "/v1/models":
             self._whole(talk, {"data": [{"id": "steady"}]})
+        elif path == "/tokenize":
+            talk.sock.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         else:
             sent: list[Any] = []
             asked = Asked(len(self._truth), path, json.loads(body or b"null"))

@@ -44,11 +44,17 @@ class _Kind(NamedTuple):
     questions: tuple[str, ...]
 
 
-def requests(app: App, *, seed: int, maker: PromptMaker, first_id: int = 0) -> Iterator[Request]:
-    """Endless, each built when it is asked for; the nth depends on n and the seeds alone."""
+def requests(
+    app: App, *, seed: int, maker: PromptMaker, first_id: int = 0, overhead: int = 0
+) -> Iterator[Request]:
+    """Endless, each built when it is asked for; the nth depends on n and the seeds alone.
+
+    `overhead`: tokens that the target adds to each text (its chat template); the text is shorter
+    by as many, so that the target sees what was asked.
+    """
     lengths = pairs(app.input, app.output, seed=seed, first=first_id)
     for n, (asked, answer) in enumerate(lengths, first_id):
-        prompt = maker.make(asked, n)
+        prompt = maker.make(max(asked - overhead, 1), n)
         yield Request(id=n, prompt=prompt, prompt_tokens=asked, max_tokens=answer, app=app.name)
 
 

@@ -1,0 +1,57 @@
+# Two commands do all on a fresh machine: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint types unit engines docs bench clean
+.DELETE_ON_ERROR:
+
+# Sets up, then runs the main job on the embedded real model; leaves a report.
+demo: .venv/demo
+	$(BIN)/latok map --app chat --budget 2m
+
+# Sets up, then lints, checks types, runs every test and the commands of the documentation.
+test: lint types unit engines docs
+
+lint: .venv/dev
+	$(BIN)/ruff format --check src tests examples benchmarks
+	$(BIN)/ruff check src tests examples benchmarks
+
+types: .venv/dev
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+# Fast tests, without any engine.
+unit: .venv/dev
+	$(BIN)/pytest -m "not engine and not browser"
+
+# Tests with the real engines and a real browser.
+engines: .venv/dev .venv/chromium
+	$(BIN)/pytest -m "engine or browser"
+
+# The README's and the documentation's commands and examples, run.
+docs: .venv/dev
+	$(BIN)/python docs/run.py
+
+# Our own cost and error; minutes. What each shows stands in its file.
+bench: .venv/dev
+	$(BIN)/python benchmarks/driver_error.py
+	$(BIN)/python benchmarks/engine_overhead.py
+
+clean:
+	rm -rf .venv runs
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[embedded]'
+	touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[embedded,llamacpp,dev]'
+	touch $@ .venv/demo
+
+.venv/chromium: scripts/install-chromium
+	sh scripts/install-chromium
+	touch $@

@@ -1,0 +1,80 @@
+"""What the client did to the numbers is bounded, said, and judged against the number's own size."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latok.analysis.metrics import point
+from latok.records import Chunk, Closed, Open, Usage
+from tests.simulated import closed, manifest, record
+
+
+def blurred(n: int, due: float, doubt: float) -> object:
+    """A request whose second token shared a read with its third."""
+    chunks = (
+        Chunk(due + 0.1, 1, "content"),
+        Chunk(due + 0.2, 1, "content", True, doubt),
+        Chunk(due + 0.2, 1, "content", True),
+    )
+    return record(n, due, 0, 0, 0, chunks=chunks, usage=Usage(1, 3), max_tokens=3)
+
+
+def test_a_lone_packet_leaves_no_doubt() -> None:
+    found = point(*closed(4, 30.0)).instrument
+    assert found.verdict == "valid"
+    assert found.error_s["ttft"]["p50"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_coalesced_events_bend_the_gap_and_not_the_first_token() -> None:
+    records = [blurred(n, n * 0.1, 0.09) for n in range(50)]
+    found = point(manifest(Closed(1), (0.0, 5.0)), records).instrument  # type: ignore[arg-type]
+    assert "gap" in found.bent
+    assert "ttft" not in found.bent
+    assert found.verdict == "valid"  # the frontier's axes do not hang on single gaps
+    assert found.coalesced == 100
+
+
+def test_a_send_that_took_long_is_doubt_of_the_first_token() -> None:
+    records = [
+        record(n, n * 0.1, 0.1, 0.01, 20, sent_last=n * 0.1 + 0.05) for n in range(50)
+    ]
+    found = point(manifest(Closed(1), (0.0, 5.0)), records).instrument
+    assert found.error_s["ttft"]["p50"] == pytest.approx(0.05)
+    assert found.verdict == "invalid"
+    assert "ttft" in found.why[0]
+
+
+def test_a_late_open_loop_is_another_load_than_the_one_asked_for() -> None:
+    records = [
+        record(n, n * 0.1, 0.1, 0.01, 20, sent_first=n * 0.1 + 0.02, sent_last=n * 0.1 + 0.02)
+        for n in range(50)
+    ]
+    found = point(manifest(Open(10.0), (0.0, 5.0)), records).instrument
+    assert found.verdict == "invalid"
+    assert "late" in found.why[0]
+
+
+def test_a_step_of_the_clock_is_said() -> None:
+    plan, records = closed(1, 20.0)
+    found = point(manifest(plan.load, (2.0, 18.0), clock_step=0.5), records).instrument
+    assert "clock" in " ".join(found.why)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.floats(0.0, 0.05), min_size=20, max_size=60), st.randoms())
+def test_the_bound_holds_wherever_events_truly_were(doubts: list[float], rng: object) -> None:
+    """Moving each first token anywhere inside its doubt moves no quantile by more than is said."""
+    seen, true = [], []
+    for n, doubt in enumerate(doubts):
+        at = n + 0.3
+        moved = at - doubt * rng.random()  # type: ignore[attr-defined]
+        for where, list_ in ((at, seen), (moved, true)):
+            chunks = (Chunk(where, 1, "content", False, doubt), Chunk(n + 0.4, 1, "content"))
+            list_.append(record(n, float(n), 0, 0, 0, chunks=chunks, usage=Usage(1, 2)))
+    plan = manifest(Closed(1), (0.0, 100.0))
+    measured, truth = point(plan, seen), point(plan, true)
+    for label, bound in measured.instrument.error_s["ttft"].items():
+        said, was = (getattr(p.metrics["ttft"], label) for p in (measured, truth))
+        assert abs(said - was) <= bound + 1e-9
