@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from latok.engines.table import ENGINES, Engine, parse_levers, require
 from latok.errors import LatokError, UsageError
 from latok.version import VERSION
 
@@ -34,8 +38,13 @@ app = typer.Typer(
 _WHAT, _HOW, _WHOM, _WHERE = "What is asked", "How much", "To whom", "Where to"
 
 
-def _option(text: str, panel: str, *names: str, default: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False)
+def _option(
+    text: str, panel: str, *names: str, default: str | None = None, metavar: str | None = None
+) -> Any:
+    shown = default or False
+    return typer.Option(
+        *names, help=text, rich_help_panel=panel, show_default=shown, metavar=metavar
+    )
 
 
 Words = Annotated[
@@ -254,13 +263,12 @@ def show(
     json: Json = False,
 ) -> None:
     """Read a stored run or map again, by today's definitions. Also one that was cut short."""
-    from latok.jobs.map import MAP, read_maps
-    from latok.jobs.runs import folder_named, read_point
-    from latok.records import MANIFEST
+    from latok.jobs.map import read_maps
+    from latok.jobs.runs import folder_named, kind, read_point
     from latok.report.text import print_point
 
     folder = folder_named(run, runs or "runs")
-    if not (folder / MANIFEST).exists() and any(folder.glob(f"**/{MAP}")):
+    if kind(folder) == "map":
         _print_maps(read_maps(folder), json)
         return
     found = read_point(folder)
@@ -292,19 +300,108 @@ def report(
 @app.command("runs", rich_help_panel="Read")
 def list_runs(runs: Runs = None, json: Json = False) -> None:
     """What has been measured, newest last."""
-    from latok.jobs.map import MAP
-    from latok.jobs.runs import stored
+    from latok.jobs.runs import kind, stored
 
     found = stored(runs or "runs")
     if json:
-        rows = [
-            {"run": str(f), "map": (f / MAP).exists() or not (f / "manifest.json").exists()}
-            for f in found
-        ]
+        rows = [{"run": str(folder), "kind": kind(folder)} for folder in found]
         _json({"schema": "latok.runs/1", "runs": rows})
         return
     for folder in found:
-        print(folder)
+        print(f"{kind(folder)}  {folder}")
+
+
+# --- engines: one command for each, its options made from the table ------------------------------
+
+engine_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Start an engine here, as an OpenAI-compatible server; Ctrl-C ends it.",
+)
+app.add_typer(engine_app, name="engine", rich_help_panel="Serve")
+
+
+def _engine_command(row: Engine) -> Callable[..., None]:
+    """A command whose options are the engine's levers, in latok's words."""
+    options: dict[str, Any] = {
+        "host": Annotated[str, typer.Option(help="Address to listen on: this machine alone.")],
+        "port": Annotated[int, typer.Option(help="0: any that is free.")],
+    }
+    defaults: dict[str, Any] = {"host": "127.0.0.1", "port": 8000}
+    for lever in row.levers:
+        shown = lever.default
+        if shown is None or isinstance(shown, bool):
+            shown = {None: "auto", True: "on", False: "off"}[shown]
+        choices = f" ({', '.join(lever.choices)})" if lever.choices else ""
+        trades = f"{lever.trades[:1].upper()}{lever.trades[1:]}"
+        text = f"{lever.what[:1].upper()}{lever.what[1:]}{choices}. [dim]{escape(trades)}.[/]"
+        options[lever.name] = Annotated[
+            str | None,
+            _option(text, "Levers", lever.option, default=str(shown), metavar="VALUE"),
+        ]
+        defaults[lever.name] = None
+
+    def command(**given: Any) -> None:
+        host, port = given.pop("host"), given.pop("port")
+        words = {name: word for name, word in given.items() if word is not None}
+        require(row)
+        importlib.import_module(row.module).serve(
+            host=host,
+            port=port,
+            levers=parse_levers(row.name, words),
+            until_stdin_closes=False,
+            announce=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+
+    command.__doc__ = f"{row.what[:1].upper()}{row.what[1:]}."
+    command.__annotations__ = options
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # read by typer
+        [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=annotation
+            )
+            for name, annotation in options.items()
+        ]
+    )
+    return command
+
+
+for _row in ENGINES.values():
+    engine_app.command(_row.name)(_engine_command(_row))
+
+
+@app.command(rich_help_panel="What there is")
+def engines(json: Json = False) -> None:
+    """The engines that latok can start, and their levers."""
+    if json:
+        rows = [
+            {
+                "name": row.name,
+                "what": row.what,
+                "installed": row.installed,
+                "extra": row.extra,
+                "levers": [
+                    {
+                        "name": lever.name,
+                        "what": lever.what,
+                        "trades": lever.trades,
+                        "default": lever.default,
+                        "choices": lever.choices,
+                        "spelling": lever.spelling,
+                    }
+                    for lever in row.levers
+                ],
+            }
+            for row in ENGINES.values()
+        ]
+        _json({"schema": "latok.engines/1", "engines": rows})
+        return
+    table = _table("engine", "here", "what it is", "levers")
+    for row in ENGINES.values():
+        here = "yes" if row.installed else f"pip install 'latok\\[{row.extra}]'"
+        table.add_row(f"[bold]{row.name}[/]", here, row.what, ", ".join(x.name for x in row.levers))
+    _page().print(table)
+    _page().print("What each lever does: latok engine NAME --help")
 
 
 @app.command(rich_help_panel="What there is")
@@ -405,8 +502,6 @@ def _following(console: Console) -> Iterator[Watcher]:
 
     def say(text: str) -> None:
         console.print(f"[dim]{escape(text)}[/]")
-
-    from rich.markup import escape
 
     if not console.is_terminal or console.quiet:
         yield Watcher(

@@ -87,8 +87,7 @@ def resume(folder: Path, watcher: Watcher | None = None) -> Mapped:
         state = msgspec.json.decode((folder / _STATE).read_bytes(), type=State)
     except (OSError, msgspec.DecodeError):
         raise UsageError(f"{folder} holds no map that could be resumed") from None
-    words = {k: tuple(v) if isinstance(v, list) else v for k, v in state.asked.items()}
-    return _Work(folder, state, Experiment(**words), watcher).done()
+    return _Work(folder, state, msgspec.convert(state.asked, Experiment), watcher).done()
 
 
 def read_maps(folder: Path) -> list[Map]:

@@ -9,9 +9,9 @@ from latok.analysis.frontier import AXES, Map, frontier, knee
 from latok.analysis.point import Point
 from latok.decide.advise import advise
 from latok.errors import UsageError
-from latok.jobs.map import MAP, REPORT, read_maps
-from latok.jobs.runs import read_point, read_run, write_beside
-from latok.records import MANIFEST, Manifest, Record
+from latok.jobs.map import REPORT, read_maps
+from latok.jobs.runs import kind, read_point, read_run, write_beside
+from latok.records import Manifest, Record
 
 
 def write_report(folders: Sequence[Path], out: Path | None) -> Path:
@@ -52,12 +52,10 @@ def _maps(folders: Sequence[Path]) -> list[Map]:
     maps: list[Map] = []
     points: list[Point] = []
     for folder in folders:
-        if (folder / MANIFEST).exists():
-            points.append(read_point(folder))
-        elif any(folder.glob(f"**/{MAP}")):
+        if kind(folder) == "map":
             maps += read_maps(folder)
         else:
-            raise UsageError(f"{folder} holds neither a run nor a map")
+            points.append(read_point(folder))
     for app in dict.fromkeys(point.app for point in points):
         maps.append(_of([point for point in points if point.app == app]))
     return maps

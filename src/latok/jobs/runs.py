@@ -91,23 +91,31 @@ def write_beside(path: Path, data: bytes) -> None:
         raise UsageError(f"cannot write {path}: {why.strerror}") from None
 
 
+def kind(folder: Path) -> str:
+    """`run` or `map` (which may hold one map for each app); empty for anything else."""
+    if (folder / MANIFEST).exists():
+        return "run"
+    return "map" if (folder / MAP).exists() or any(folder.glob(f"*/{MAP}")) else ""
+
+
 def stored(runs: str) -> list[Path]:
-    """The folders of runs and maps, oldest first."""
+    """The folders of runs and maps, oldest first. Raises UsageError if `runs` cannot be read."""
     try:
-        folders = [f for f in Path(runs).iterdir() if (f / MANIFEST).exists() or (f / MAP).exists()]
+        folders = [folder for folder in Path(runs).iterdir() if folder.is_dir() and kind(folder)]
     except OSError as why:
         raise UsageError(f"cannot read {runs}: {why.strerror}") from None
     return sorted(folders, key=lambda folder: folder.stat().st_mtime)
 
 
 def folder_named(word: str, runs: str) -> Path:
-    """The folder of a run or a map, by path or by name. `last` is the newest."""
+    """The folder of a run or a map, by path or by name. `last`: the newest map, or else run."""
     if word == "last":
         found = stored(runs)
+        maps = [folder for folder in found if kind(folder) == "map"]
         if not found:
             raise UsageError(f"there is no run in {runs}")
-        return found[-1]
+        return (maps or found)[-1]
     for folder in (Path(word), Path(runs) / word):
-        if folder.is_dir():
+        if folder.is_dir() and kind(folder):
             return folder
-    raise UsageError(f"no run '{word}', neither a folder nor in {runs}; see `latok runs`")
+    raise UsageError(f"no run or map '{word}', neither as a folder nor in {runs}; see `latok runs`")

@@ -239,9 +239,9 @@ class Driver:
             self._stopped, self._why = "unfinished", f"the limit of {plan.limit:g} s was reached"
             return True
         if self._window_from is not None and math.isinf(self._window_to):
-            by_time = plan.duration is not None and now >= self._window_from + plan.duration
-            by_count = plan.requests is not None and self._window_sent >= plan.requests
-            if by_time or by_count or self._exhausted:
+            if self._exhausted or (
+                plan.duration is not None and now >= self._window_from + plan.duration
+            ):
                 self._window_to = now
         if math.isinf(self._window_to):
             return self._exhausted and self._sent == self._over
@@ -302,6 +302,8 @@ class Driver:
         request = prepared.request
         if slot is not None:
             self._slot_of[request.id] = slot
+        if self._window_sent == self._plan.requests:  # this one is only there to hold the load
+            self._window_to = min(self._window_to, self._clock())
         if self._window_from is not None and math.isinf(self._window_to):
             self._window_sent += 1
             self._window_left.add(request.id)

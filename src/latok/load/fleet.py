@@ -214,15 +214,17 @@ def _work(log: Path) -> None:
 
     plan = stock.plan()
     stock.fill()
-    with log.open("ab", buffering=1 << 20) as file:
-        driver = Driver(plan, stock, ended, idle)
-        signal.signal(signal.SIGTERM, driver.stop)
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        driven = driver.run()
-        with contextlib.suppress(OSError):
-            file.flush()
+    file = log.open("ab", buffering=1 << 20)
+    driver = Driver(plan, stock, ended, idle)
+    signal.signal(signal.SIGTERM, driver.stop)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    driven = driver.run()
+    try:
+        file.close()
+    except OSError as why:
+        trouble = f"cannot write {log}: {why.strerror}"
     if trouble:
         driven = msgspec.structs.replace(driven, ended="unfinished", why=trouble)
     say(driven)
