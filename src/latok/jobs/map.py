@@ -90,8 +90,9 @@ def resume(folder: Path, watcher: Watcher | None = None) -> Mapped:
     return _Work(folder, state, msgspec.convert(state.asked, Experiment), watcher).done()
 
 
-def read_maps(folder: Path) -> list[Map]:
+def read_maps(folder: Path | str) -> list[Map]:
     """The maps in a folder: one, or with `--app all` one for each app. Raises UsageError."""
+    folder = Path(folder)
     inside = [path for path in sorted(folder.iterdir()) if (path / MAP).exists()]
     return [read_map(path) for path in inside or [folder]]
 

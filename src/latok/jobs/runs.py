@@ -19,11 +19,12 @@ LOG = "captures.log"
 MAP = "map.json"
 
 
-def read_run(folder: Path) -> tuple[Manifest, list[Record]]:
+def read_run(folder: Path | str) -> tuple[Manifest, list[Record]]:
     """A run's manifest and records; of a run that was cut short, what its log still tells.
 
     Raises UsageError if there is no run in the folder.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     if (folder / RECORDS).exists():
         return manifest, list(read_records(folder))
@@ -65,7 +66,7 @@ def _window(records: Iterable[Record]) -> tuple[float, float] | None:
     return (ended[most - 1], ended[-1]) if len(ended) > most else None
 
 
-def read_point(folder: Path) -> Point:
+def read_point(folder: Path | str) -> Point:
     """The run in `folder` as a Point, by today's definitions."""
     manifest, records = read_run(folder)
     return point(manifest, records, run=str(folder))

@@ -87,17 +87,18 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
 
     Raises UsageError for a word that is neither, TargetError for a target that does not answer.
     """
+    levers: Mapping[str, Any] = {}
     with ExitStack() as stack:
         if word in ENGINES:
-            levers = parse_levers(word, _pairs(asked.levers))
-            running = stack.enter_context(launched(word, levers, say=say))
+            turned = parse_levers(word, _pairs(asked.levers))
+            running = stack.enter_context(launched(word, turned, say=say))
             url, levers, alive = running.url, running.levers, running.alive
         else:
             if asked.levers:
                 raise UsageError(
                     f"{asked.levers[0]} is a lever of an engine that latok starts, not of a URL"
                 )
-            url, levers, alive = _url(word), {}, lambda: True
+            url, alive = _url(word), lambda: True
         where = site(
             url,
             path=asked.path,

@@ -1,0 +1,62 @@
+"""What the commands do, as calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from latok.analysis.frontier import Map
+from latok.analysis.point import Point
+from latok.errors import UsageError
+from latok.jobs.experiment import Experiment
+from latok.jobs.map import Watcher, map_
+from latok.jobs.measure import measure as measure_
+from latok.jobs.report import write_report
+
+
+def map(
+    *targets: str,
+    app: str = "chat",
+    budget: float = 120.0,
+    say: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> Map:
+    """Maps an app on targets (URLs or engines; none: the embedded engine) and writes the report.
+
+    `budget`: seconds of measuring. `options`: the words of the command line with underscores, such
+    as `slo="ttft.p95<500ms"`, `scale=0.2`, `levers=("kv_cache=u4",)`, `runs="folder"`; see
+    `latok.jobs.experiment.Experiment`. `say` hears what takes time.
+
+    Raises UsageError (a wrong word), TargetError (no answer), InvalidError (nothing to trust), and
+    KeyboardInterrupt where Ctrl-C came before the end; what was measured is in the runs' folder.
+    """
+    if app == "all":
+        raise UsageError("one app at a time: call it for each")
+    asked = _experiment(targets=targets, app=app, budget=budget, **options)
+    mapped = map_(asked, Watcher(say=say))
+    write_report([mapped.folder], None)
+    if not mapped.complete:
+        raise KeyboardInterrupt
+    return mapped.maps[0]
+
+
+def measure(
+    target: str | None = None, *, say: Callable[[str], None] = lambda _: None, **options: Any
+) -> Point:
+    """Holds one load on a target and gives the point, valid or not (`point.valid`).
+
+    `options`: `concurrency=8` or `rate=4.0`, `requests=64` or `duration=30.0` (seconds), and all
+    that `map` takes. Raises as `map` does.
+    """
+    targets = () if target is None else (target,)
+    point, complete = measure_(_experiment(targets=targets, **options), say=say)
+    if not complete:
+        raise KeyboardInterrupt
+    return point
+
+
+def _experiment(**words: Any) -> Experiment:
+    known = Experiment.__dataclass_fields__
+    if unknown := words.keys() - known.keys():
+        raise UsageError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    return Experiment(**words)
