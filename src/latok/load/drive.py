@@ -27,6 +27,7 @@ from typing import Any, Literal
 import msgspec
 
 from latok.load.socket import READ_SIZE, Address, Tls, opened, receive, tls_context
+from latok.load.socket import segments as count_segments
 from latok.records import Closed, Connection, Failure, Load, Request
 from latok.wire.capture import Capture, Read, retry_after
 from latok.wire.http1 import ProtocolError, Response
@@ -105,7 +106,9 @@ class _Stream:
         "connection",
         "data",
         "opened_at",
+        "received",
         "response",
+        "segments",
         "since",
         "sock",
         "state",
@@ -119,6 +122,8 @@ class _Stream:
         self.state = _State.CONNECTING
         self.opened_at = now
         self.since = now  # end of the last read or send
+        self.received = 0  # bytes read so far
+        self.segments: int | None = 0  # that they came in; None: not known
         self.connection = Connection(reused=False)
         self.response = Response()
         self.tls: Tls | None = None
@@ -238,11 +243,10 @@ class Driver:
         if plan.limit is not None and now >= plan.limit:
             self._stopped, self._why = "unfinished", f"the limit of {plan.limit:g} s was reached"
             return True
+        lasting = math.inf if plan.duration is None else plan.duration
         if self._window_from is not None and math.isinf(self._window_to):
-            if self._exhausted or (
-                plan.duration is not None and now >= self._window_from + plan.duration
-            ):
-                self._window_to = now
+            over = self._exhausted or now >= self._window_from + lasting
+            self._window_to = now if over else math.inf
         if math.isinf(self._window_to):
             return self._exhausted and self._sent == self._over
         return not self._window_left
@@ -377,6 +381,7 @@ class Driver:
         assert tls is not None
         with contextlib.suppress(BlockingIOError):
             data, _ = receive(stream.sock)
+            self._segments(stream, len(data))
             if not data:
                 raise ConnectionResetError(0, "closed during the TLS handshake")
             tls.took(data)
@@ -443,6 +448,7 @@ class Driver:
             stamp = now
             self._kernel_stamps = self._kernel_stamps and not data
         at = (stamp - self._zero) * 1e-9
+        came = self._segments(stream, len(data))
         # A full read may have left packets behind: they came after this stamp, not after the read.
         since, stream.since = stream.since, before if len(data) < READ_SIZE else at
         capture, response = stream.capture, stream.response
@@ -459,7 +465,7 @@ class Driver:
                     capture.headers_at = at
                     capture.status, capture.headers = response.status, response.headers
                 if body:
-                    capture.reads.append(Read(at, lag, since, body))
+                    capture.reads.append(Read(at, lag, since, body, came))
                     self._reads += 1
         except (ProtocolError, ssl.SSLError) as why:
             self._drop(stream, Failure("protocol" if data else "closed", str(why)), at)
@@ -473,6 +479,19 @@ class Driver:
             else:
                 self._drop(stream, None)
             self._end(capture, None, at)
+
+    def _segments(self, stream: _Stream, size: int) -> int:
+        """How many TCP segments the last `size` bytes came in; 0 if that cannot be known.
+
+        It is known only if nothing had come that was not read yet, now and at the read before.
+        """
+        stream.received += size
+        received, segments = count_segments(stream.sock)
+        before, stream.segments = stream.segments, None
+        if received != stream.received:
+            return 0
+        stream.segments = segments
+        return 0 if before is None else segments - before
 
     # --- ending requests ---
 

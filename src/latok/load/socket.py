@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from latok.errors import TargetError, UsageError
 
@@ -27,7 +27,7 @@ class Address(NamedTuple):
     """Where to connect: resolved once, so that DNS is never in a latency."""
 
     family: int
-    sockaddr: tuple[str | int, ...]
+    sockaddr: tuple[Any, ...]
 
 
 def resolve(host: str, port: int) -> Address:
@@ -87,6 +87,24 @@ def receive(sock: socket.socket) -> tuple[bytes, int]:
             seconds, nanoseconds = _TIMESPEC.unpack_from(payload)
             return data, seconds * 1_000_000_000 + nanoseconds
     return data, 0
+
+
+# In Linux's struct tcp_info: tcpi_bytes_received at 128, tcpi_data_segs_in at 152.
+_TCP_INFO = struct.Struct("@128xQ16xI")
+
+
+def segments(sock: socket.socket) -> tuple[int, int]:
+    """Bytes and data segments that this connection has received so far, read or not.
+
+    They tell whether a read was one segment: then all that is in it arrived at its stamp. Both are
+    0 where the system does not say.
+    """
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        received, count = _TCP_INFO.unpack(info)
+        return received, count
+    except (OSError, AttributeError, struct.error):
+        return 0, 0
 
 
 class Tls:

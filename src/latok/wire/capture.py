@@ -26,12 +26,14 @@ class Read(msgspec.Struct, array_like=True, gc=False):
     `at`: the kernel's stamp of the last packet in it (our clock after the read where the kernel
     gives none), seconds from the start of the run. `lag`: from the stamp to our read. `since`: end
     of the previous read on this socket (or of the send): earlier packets of this read came after.
+    `segments`: how many TCP segments it was, 0 where that is not known.
     """
 
     at: float
     lag: float
     since: float
     body: bytes
+    segments: int = 0
 
 
 class Capture(msgspec.Struct, array_like=True, kw_only=True):
@@ -146,14 +148,15 @@ def _stamped(
 ) -> Iterator[Chunk]:
     """The events of one read as chunks. `more`: the read also held the beginning of another event.
 
-    The kernel's stamp is that of the read's last packet. So only an event that ends the read is
-    stamped exactly; an earlier one came at some time between the previous read and the stamp.
-    Without the kernel's stamps the driver's bound on its own lag is the doubt of every event.
+    The kernel's stamp is that of the read's last packet. So an event that ends the read is stamped
+    exactly, and so is every event of a read that was a single segment; any other came at some time
+    between the previous read and the stamp. Without the kernel's stamps the driver's bound on its
+    own lag is the doubt of every event.
     """
     last = len(events) - 1
     for n, event in enumerate(events):
         kind, tokens = reply.see(event)
-        alone = n == last and not more
+        alone = read.segments == 1 or (n == last and not more)
         between = max(read.at - read.since, 0.0)
         doubt = between if not alone else 0.0 if kernel_stamps else read.lag
         yield Chunk(read.at, tokens, kind, last > 0 or more, doubt, read.lag)
