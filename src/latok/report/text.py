@@ -1,0 +1,502 @@
+"""A map and a point in the terminal; and how numbers are written, here and in the HTML report.
+
+Percentiles come first, then how many requests they are from. Nothing is told by colour alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from latok.analysis.frontier import Advice, Map, frontier
+from latok.analysis.point import Interval, Point
+from latok.records import Closed
+
+# --- numbers -------------------------------------------------------------------------------------
+
+UNKNOWN = "–"
+
+
+def figure(value: float | None) -> str:
+    """Three digits that count, two below 1: 0.021, 5.61, 41.2, 212, 1,430."""
+    if value is None:
+        return UNKNOWN
+    if abs(value) < 1e-3:
+        return "<0.001" if value else "0"
+    size = math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(0, 2 - size) if size >= 0 else 1 - size}f}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Without the unit, which stands over the column."""
+    return UNKNOWN if seconds is None else figure(seconds * 1e3)
+
+
+def spoken(seconds: float | None) -> str:
+    """Seconds as a person would write them."""
+    if seconds is None:
+        return UNKNOWN
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if abs(seconds) >= size:
+            return f"{figure(seconds / size)} {unit}"
+    return "0"
+
+
+def share(part: float | None) -> str:
+    """Percent, rounded down: 99.96 % is not everything."""
+    return UNKNOWN if part is None else f"{math.floor(part * 1000 + 1e-9) / 10:g} %"
+
+
+def spread(interval: Interval | None, scale: float = 1.0) -> str:
+    """A 95 % interval, times `scale`; empty where there is none."""
+    return (
+        "" if interval is None else f"{figure(interval[0] * scale)}–{figure(interval[1] * scale)}"
+    )
+
+
+def printable(text: str) -> str:
+    """Names come from servers: nothing in them may steer the terminal."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
+def target_line(point: Point) -> str:
+    """The target in full. Where an engine listens is left out: it may have been started anew."""
+    target = point.target
+    return printable(f"{target.model} ({target.name})" if target.name else target.model)
+
+
+def target_names(points: Sequence[Point]) -> dict[str, str]:
+    """By `target_line`, what to call each target: the shortest that tells them apart."""
+    targets = {target_line(point): point.target for point in points}
+    for spelled in ([t.name for t in targets.values()], [t.model for t in targets.values()]):
+        if all(spelled) and len(set(spelled)) == len(targets):
+            return dict(zip(targets, map(printable, spelled), strict=True))
+    return {line: line for line in targets}
+
+
+def load_value(point: Point) -> float:
+    """The load as a number: at a time, or a second."""
+    return point.load.concurrency if isinstance(point.load, Closed) else point.load.rate
+
+
+def in_order(points: Sequence[Point]) -> list[Point]:
+    """Target by target as they were given, and each from the lightest load up."""
+    targets = list(target_names(points))
+    return sorted(
+        points,
+        key=lambda p: (targets.index(target_line(p)), type(p.load).__name__, load_value(p)),
+    )
+
+
+def client_error(point: Point, metric: str = "ttft") -> float | None:
+    """The largest bound on what the client did to the metric's quantiles, seconds."""
+    return max(point.instrument.error_s.get(metric, {}).values(), default=None)
+
+
+_MET = {True: "✓", False: "✗", None: "?"}
+_MET_WORDS = {True: "met", False: "missed", None: "undecided"}
+
+
+def met_word(met: bool | None) -> str:
+    """`undecided`: the interval of the share holds what the clause asks."""
+    return _MET_WORDS[met]
+
+
+# --- the table of points -------------------------------------------------------------------------
+
+
+class _Column(NamedTuple):
+    """`keep`: the higher, the later it is dropped where the terminal is narrow."""
+
+    heading: str
+    cells: list[str]
+    keep: int
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        return max(len(line) for cell in (self.heading, *self.cells) for line in cell.split("\n"))
+
+
+class _Points:
+    """The table, with as many of its columns as the terminal has room for."""
+
+    def __init__(
+        self,
+        points: Sequence[Point],
+        *,
+        on_frontier: Sequence[str],
+        knee: str | None = None,
+        advised: str | None = None,
+    ) -> None:
+        self.points = in_order(points)
+        self.on_frontier, self.knee, self.advised = frozenset(on_frontier), knee, advised
+
+    def marks(self, point: Point) -> str:
+        return "".join(
+            (
+                "★" if point.id == self.advised else " ",
+                "◆" if point.id == self.knee else " ",
+                "✗" if not point.valid else "●" if point.id in self.on_frontier else " ",
+            )
+        )
+
+    def legend(self) -> str:
+        """What the signs in the table mean; only those that are there."""
+        told = {
+            "★": "advised",
+            "◆": "knee",
+            "●": "frontier",
+            "✗": "invalid: bent by the client",
+        }
+        seen = set("".join(map(self.marks, self.points)))
+        words = [f"{mark} {word}" for mark, word in told.items() if mark in seen]
+        verdicts = {point.goodput.met for point in self.points if point.goodput.clauses}
+        words += [f"{_MET[met]} SLO {met_word(met)}" for met in _MET_WORDS if met in verdicts]
+        if any(p.metrics[m].p95 is None for p in self.points for m in ("ttft", "tpot")):
+            words.append(f"{UNKNOWN} too few requests to tell")
+        return "   ".join(words)
+
+    def _columns(self) -> list[_Column]:
+        points = self.points
+        metrics = [point.metrics for point in points]
+        names = target_names(points)
+        closed = all(isinstance(point.load, Closed) for point in points)
+        load = (
+            _Column("load\nat a time", [f"{load_value(p):g}" for p in points], 9)
+            if closed
+            else _Column("load", [str(p.load) for p in points], 9, left=True)
+        )
+        columns = [
+            _Column("", [self.marks(p) for p in points], 9, left=True),
+            load,
+            _Column("requests\n(failed)", [_requests(p) for p in points], 3),
+            _Column("ttft\np50 ms", [milliseconds(m["ttft"].p50) for m in metrics], 9),
+            _Column("ttft\np95 ms", [milliseconds(m["ttft"].p95) for m in metrics], 6),
+            _Column("tpot\np50 ms", [milliseconds(m["tpot"].p50) for m in metrics], 7),
+            _Column("tpot\np95 ms", [milliseconds(m["tpot"].p95) for m in metrics], 4),
+            _Column("speed\ntok/s", [figure(m["speed"].p50) for m in metrics], 8),
+            _Column("throughput\ntok/s", [_throughput(p) for p in points], 9),
+            _Column("SLO", [_slo(p) for p in points], 9),
+            _Column("client\n± ms", [milliseconds(client_error(p)) for p in points], 2),
+        ]
+        if len(names) > 1:
+            cells = [names[target_line(point)] for point in points]
+            columns.insert(1, _Column("target", cells, 9, left=True))
+        return columns
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        columns = self._columns()
+        while sum(column.width + 2 for column in columns) > options.max_width:
+            least = min(columns, key=lambda column: column.keep)
+            if least.keep == 9:
+                break
+            columns.remove(least)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for column in columns:
+            table.add_column(
+                Text(column.heading), justify="left" if column.left else "right", no_wrap=True
+            )
+        for row, point in enumerate(self.points):
+            style = "bold" if point.id == self.advised else "dim" if not point.valid else ""
+            table.add_row(*(Text(column.cells[row]) for column in columns), style=style)
+        yield table
+
+
+def _requests(point: Point) -> str:
+    counts = point.counts
+    return f"{counts.ok} ({counts.failed})" if counts.failed else f"{counts.ok}"
+
+
+def _throughput(point: Point) -> str:
+    rate, interval = point.throughput.output_tokens_per_s, point.throughput.ci95
+    return f"{figure(rate)} ({spread(interval)})" if interval else figure(rate)
+
+
+def _slo(point: Point) -> str:
+    if not point.goodput.clauses:
+        return UNKNOWN
+    return f"{share(point.goodput.attainment)} {_MET[point.goodput.met]}"
+
+
+# --- a map ---------------------------------------------------------------------------------------
+
+
+def print_map(map: Map, console: Console) -> None:
+    """The points, then what they say: the advice, why measuring stopped, where the report is."""
+    console.print(Text(title(map), style="bold"))
+    if map.slo:
+        console.print(Text(f"SLO {map.slo}"))
+    console.print()
+    table = _Points(map.points, on_frontier=map.frontier, knee=map.knee, advised=map.advice.point)
+    console.print(table)
+    console.print(Text(table.legend(), style="dim"))
+    console.print()
+    advised, reasons = headline(map.advice)
+    console.print(Text(printable(advised), style="bold"))
+    console.print(Text(printable(reasons)))
+    console.print()
+    if map.stopped:
+        console.print(Text(f"Measured no further: {printable(map.stopped)}."))
+    for note in map.notes:
+        console.print(Text(f"Note: {printable(note)}."))
+    if map.report:
+        console.print(Text(f"Report: {printable(map.report)}"), soft_wrap=True)
+
+
+def headline(advice: Advice) -> tuple[str, str]:
+    """The advice's first sentence, and the rest."""
+    first, stop, rest = advice.text.partition(". ")
+    return first + stop.strip(), rest
+
+
+def title(map: Map) -> str:
+    """Which app on which targets."""
+    targets = " and ".join(target_names(map.points))
+    return f"{map.app} on {targets}" if targets else map.app
+
+
+def _bullet(text: str) -> Padding:
+    line = Table.grid(padding=(0, 1))
+    line.add_row(Text("·"), Text(printable(text)))
+    return Padding(line, (0, 0, 0, 2))
+
+
+# --- one point -----------------------------------------------------------------------------------
+
+# `speed` has its bad tail at the low end, so it gets a line of its own.
+_LATENCIES = ("ttft", "ttft_user", "ttfv", "ttfb", "tpot", "gap", "e2e", "e2e_close")
+
+
+def point_line(point: Point) -> str:
+    """A finished point in one line, for a log."""
+    metrics, counts = point.metrics, point.counts
+    parts = [
+        f"ttft {spoken(metrics['ttft'].p50)} (p95 {spoken(metrics['ttft'].p95)})",
+        f"tpot {spoken(metrics['tpot'].p50)} (p95 {spoken(metrics['tpot'].p95)})",
+        f"speed {figure(metrics['speed'].p50)} tok/s",
+        f"throughput {_throughput(point)} tok/s",
+        f"{counts.ok} requests" + (f", {counts.failed} failed" if counts.failed else ""),
+    ]
+    if point.goodput.clauses:
+        met = met_word(point.goodput.met)
+        parts.append(f"{share(point.goodput.attainment)} within SLO ({met})")
+    if not point.valid:
+        parts.append(f"INVALID: {'; '.join(point.instrument.why)}")
+    return printable(f"{point.load}: {', '.join(parts)}")
+
+
+def print_point(point: Point, console: Console) -> None:
+    """Everything that one run says."""
+    console.print(Text(f"{point.load} on {target_line(point)}", style="bold"))
+    console.print(Text(_counted(point)))
+    console.print()
+    console.print(_latencies(point))
+    console.print()
+    for line in (_speed_line(point), _throughput_line(point), _tokens_line(point)):
+        console.print(Text(line))
+    if point.goodput.clauses:
+        console.print()
+        console.print(_clauses(point))
+    console.print()
+    console.print(_checks(point))
+    console.print()
+    console.print(Text(_verdict(point), style="" if point.valid else "bold"))
+    for why in point.instrument.why:
+        console.print(_bullet(why))
+    console.print(Text(_client(point), style="dim"))
+    if point.run:
+        console.print(Text(f"Run: {printable(point.run)}"), soft_wrap=True)
+
+
+def _counted(point: Point) -> str:
+    counts = point.counts
+    said = f"{counts.offered} requests in a window of {spoken(point.throughput.window_s)}"
+    said += f": {counts.ok} ok, {counts.failed} failed, {counts.unfinished} unfinished"
+    kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(point.errors.items()))
+    return printable(f"{said} ({kinds})" if kinds else said)
+
+
+def _latencies(point: Point) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("ms")
+    for heading in ("p50", "95 % interval", "p95", "p99", "n", "client ±"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in _LATENCIES:
+        found = point.metrics[name]
+        bent = " ✗" if name in point.instrument.bent else ""
+        table.add_row(
+            name,
+            milliseconds(found.p50),
+            spread(found.ci95.get("p50"), 1e3) or UNKNOWN,
+            milliseconds(found.p95),
+            milliseconds(found.p99),
+            f"{found.n:,}",
+            milliseconds(client_error(point, name)) + bent,
+        )
+    if any(point.metrics[name].p99 is None for name in _LATENCIES):
+        table.caption = f"{UNKNOWN} too few to tell: a p95 asks for 20, a p99 for 100"
+        table.caption_justify = "left"
+    return table
+
+
+def _speed_line(point: Point) -> str:
+    found = point.metrics["speed"]
+    slow = f", the slowest 5 % below {figure(found.p5)}" if found.p5 is not None else ""
+    return f"speed       {figure(found.p50)} tok/s for one user{slow}"
+
+
+def _throughput_line(point: Point) -> str:
+    found = point.throughput
+    return (
+        f"throughput  {_throughput(point)} tok/s out, {figure(found.input_tokens_per_s)} in, "
+        f"{figure(found.requests_per_s)} requests/s"
+    )
+
+
+def _tokens_line(point: Point) -> str:
+    got = {name: figure(value) for name, value in point.tokens.items()}
+    return (
+        f"tokens      mean {got['input']} in (asked {got['input_asked']}), {got['output']} out "
+        f"(asked {got['output_asked']}), counted by {printable(point.token_source)}"
+    )
+
+
+def _clauses(point: Point) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("SLO", "share", "95 % interval", ""):
+        table.add_column(heading, justify="left" if heading in ("SLO", "") else "right")
+    for found in point.goodput.clauses:
+        table.add_row(
+            found.clause,
+            share(found.share),
+            "–".join(map(share, found.ci95)) if found.ci95 else UNKNOWN,
+            f"{_MET[found.met]} {met_word(found.met)}",
+        )
+    goodput = point.goodput
+    table.add_row(
+        "all at once",
+        share(goodput.attainment),
+        "–".join(map(share, goodput.ci95)) if goodput.ci95 else UNKNOWN,
+        f"{_MET[goodput.met]} {met_word(goodput.met)}; "
+        f"goodput {figure(goodput.requests_per_s)} requests/s",
+    )
+    return table
+
+
+def _checks(point: Point) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for check in point.checks:
+        sign = {True: "✓", False: "✗", None: UNKNOWN}[check.ok]
+        table.add_row(sign, check.name, Text(printable(check.detail)))
+    return table
+
+
+def _verdict(point: Point) -> str:
+    if point.valid:
+        return "Valid: the client did not bend the numbers."
+    return "INVALID: the client itself may have bent the numbers."
+
+
+def _client(point: Point) -> str:
+    """What the instrument was doing."""
+    found = point.instrument
+    lag = f"{spoken(found.lag_s.get('p50'))} (p99 {spoken(found.lag_s.get('p99'))})"
+    stamps = "kernel time stamps" if found.kernel_stamps else "no kernel time stamps"
+    return (
+        f"{stamps}; read {lag} after arrival; {found.coalesced} of {found.chunks} events shared "
+        f"a read; {figure(found.client_cpu_s)} s of CPU"
+    )
+
+
+# --- while it measures ---------------------------------------------------------------------------
+
+
+class LiveMap:
+    """What a map looks like while it is made. Fed by the map's loop, drawn by `rich.live.Live`."""
+
+    def __init__(self, heading: str) -> None:
+        self.heading = heading
+        self.points: list[Point] = []
+        self._load = self._why = self._phase = self._seen = ""
+        self._seconds = self._at = self._left = 0.0
+
+    def begin(self, load: str, *, why: str, seconds: float, left: float) -> None:
+        """A level starts. `seconds`: about how long it takes; `left`: of the budget, before it."""
+        self._load, self._why, self._phase, self._seen = load, why, "connecting", ""
+        self._seconds, self._at, self._left = seconds, 0.0, left
+
+    def progress(
+        self,
+        at: float,
+        phase: str,
+        *,
+        in_flight: int,
+        sent: int,
+        ended: int,
+        failed: int,
+        reads: int,
+    ) -> None:
+        """Where the level stands, `at` seconds after its start."""
+        self._at, self._phase = at, phase
+        self._seen = (
+            f"{in_flight} in flight · {sent} sent · {ended} ended · {failed} failed · "
+            f"{reads:,} reads"
+        )
+
+    def finished(self, point: Point) -> None:
+        """The level is over, and this is what it was."""
+        self.points.append(point)
+        self._load = ""
+
+    def __rich__(self) -> RenderableType:
+        parts: list[RenderableType] = [Text(printable(self.heading), style="bold"), Text()]
+        if self.points:
+            best = [point.id for point in frontier(self.points)]
+            parts += [_Points(self.points, on_frontier=best), Text()]
+        side = Table.grid(padding=(0, 3, 0, 0))
+        side.add_row(_scatter(self.points), self._level())
+        parts.append(side)
+        return Group(*parts)
+
+    def _level(self) -> RenderableType:
+        if not self._load:
+            return Text("choosing the next load", style="dim")
+        left = max(self._left - self._at, 0.0)
+        bar = Table.grid()  # a bar alone does not end its line
+        bar.add_row(ProgressBar(total=max(self._seconds, 1e-9), completed=self._at, width=40))
+        return Group(
+            Text.assemble((self._load, "bold"), f"  {self._why}"),
+            bar,
+            Text(f"{self._phase} · {self._at:.0f} of about {self._seconds:.0f} s"),
+            Text(self._seen, style="dim"),
+            Text(f"{left:.0f} s of the budget left", style="dim"),
+        )
+
+
+def _scatter(points: Sequence[Point], *, width: int = 30, height: int = 6) -> Text:
+    """One user's speed (across) against throughput (up); each point is written as its load."""
+    places = [
+        (x, y, f"{load_value(point):g}")
+        for point in points
+        if (x := point.metrics["speed"].p50) and (y := point.throughput.output_tokens_per_s)
+    ]
+    grid = [[" "] * width for _ in range(height)]
+    right = max((x for x, _, _ in places), default=1.0)
+    top = max((y for _, y, _ in places), default=1.0)
+    for x, y, label in places:
+        row = height - 1 - round(y / top * (height - 1))
+        column = min(round(x / right * (width - 1)), width - len(label))
+        grid[row][column : column + len(label)] = label
+    lines = ["│" + "".join(row) for row in grid]
+    lines.append("└" + "─" * width)
+    return Text("\n".join(["throughput ↑", *lines, "one user's speed →".rjust(width + 1)]))
