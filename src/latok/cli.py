@@ -186,7 +186,7 @@ def map(  # the command's name, not the builtin
         else:
             may = ("resume", "runs", "json", "quiet")
             for name, value in context.params.items():
-                if value is not None and name not in may:
+                if value and name not in may:
                     raise UsageError(f"--resume repeats what was asked; {name} cannot change")
             mapped = go_on(folder_named(resume, runs or "runs"), watcher)
     _write_report(mapped)

@@ -179,7 +179,7 @@ class Core:
         blocks = 0
         while self.busy:
             step = self.step()
-            if step.kv_used and not blocks:
+            if step.got and not blocks:
                 blocks = round(2 / step.kv_used)  # the prompt is two of them
         self._free = blocks
         if self._prefix_cache:

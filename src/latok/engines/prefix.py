@@ -86,17 +86,17 @@ class PrefixMirror:
         held = self._held[request]
         held.tokens += tokens
         self._clock += 1
-        size = len(held.tokens)
-        if size > len(held.blocks) * BLOCK:
-            self._reach(held, size)
-        else:
-            self._rename(held, held.key(size))
+        self._reach(held, len(held.tokens))
 
     def _reach(self, held: _Held, end: int) -> None:
+        """Blocks for the tokens before `end`, each known by all that is known to come into it."""
+        size = len(held.tokens)
+        if held.blocks:
+            key = held.key(min(len(held.blocks) * BLOCK, size))
+            if held.blocks[-1].key != key:
+                self._rename(held, key)
         while len(held.blocks) * BLOCK < end:
-            # known by all of the prompt that will be in it, even before that is worked on
-            full = min((len(held.blocks) + 1) * BLOCK, len(held.tokens))
-            held.blocks.append(self._new(held.key(full)))
+            held.blocks.append(self._new(held.key(min((len(held.blocks) + 1) * BLOCK, size))))
 
     def drop(self, request: int) -> None:
         """The request has ended; its blocks can be found until their room is needed."""

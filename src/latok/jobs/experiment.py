@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from latok.errors import UsageError
+from latok.wire.dialects import dialect_named
 from latok.workload.apps import App, app_from_toml, app_named
 from latok.workload.arrivals import ARRIVALS
 from latok.workload.lengths import parse_lengths
@@ -68,6 +69,8 @@ class Experiment:
             raise UsageError("--arrivals says how --rate is spaced; give --rate too")
         if self.arrivals is not None and self.arrivals not in ARRIVALS:
             raise UsageError(f"no arrivals '{self.arrivals}'; there are {', '.join(ARRIVALS)}")
+        if self.dialect is not None:
+            dialect_named(self.dialect)
 
     def profile(self, name: str) -> App:
         """The app of that name (or file), with the SLO and the lengths that were asked instead."""

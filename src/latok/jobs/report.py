@@ -11,7 +11,7 @@ from latok.decide.advise import advise
 from latok.errors import UsageError
 from latok.jobs.map import REPORT, read_maps
 from latok.jobs.runs import kind, read_point, read_run, write_beside
-from latok.records import Manifest, Record
+from latok.records import Manifest, Record, read_manifest
 
 
 def write_report(folders: Sequence[Path], out: Path | None) -> Path:
@@ -77,9 +77,11 @@ def _of(points: list[Point]) -> Map:
 
 
 def _shown(maps: Sequence[Map]) -> tuple[dict[str, list[Record]], dict[str, Manifest]]:
-    """The streams worth a look: of the advised point of each map, else of its last."""
+    """All manifests, and the streams worth a look: those of each map's advised point."""
     records, manifests = {}, {}
     for each in maps:
-        chosen = next((p for p in each.points if p.id == each.advice.point), each.points[-1])
-        manifests[chosen.id], records[chosen.id] = read_run(Path(chosen.run))
+        for point in each.points:
+            manifests[point.id] = read_manifest(Path(point.run))
+            if point.id == each.advice.point:
+                manifests[point.id], records[point.id] = read_run(Path(point.run))
     return records, manifests

@@ -1,0 +1,263 @@
+"""The page as headless Chromium shows it, watched through the DevTools protocol over a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from latok.report import html
+from tests.report.samples import Measured
+
+pytestmark = pytest.mark.browser
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--remote-debugging-pipe",
+)
+# The protocol wants the pipes as file descriptors 3 and 4; dash knows no descriptor above 9.
+WITH_PIPES = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+PATIENCE = 60.0
+
+
+class Browser:
+    """One page of a browser. `events`: everything that it said on its own."""
+
+    def __init__(self, read: int, write: int) -> None:
+        self.read, self.write, self.serial = read, write, 0
+        self.rest = b""
+        self.session: str | None = None
+        self.events: list[dict[str, Any]] = []
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
+        self.session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method: str, **params: object) -> dict[str, Any]:
+        self.serial += 1
+        said = {"id": self.serial, "method": method, "params": params}
+        if self.session:
+            said["sessionId"] = self.session
+        os.write(self.write, json.dumps(said).encode() + b"\0")
+        while (message := self.hear()).get("id") != self.serial:
+            self.events.append(message)
+        assert "error" not in message, message
+        return message["result"]
+
+    def hear(self) -> dict[str, Any]:
+        until = time.monotonic() + PATIENCE
+        while b"\0" not in self.rest:
+            ready, _, _ = select.select([self.read], [], [], until - time.monotonic())
+            assert ready, "Chromium does not answer"
+            got = os.read(self.read, 1 << 16)
+            assert got, "Chromium has gone"
+            self.rest += got
+        message, self.rest = self.rest.split(b"\0", 1)
+        return json.loads(message)
+
+    def open(self, path: Path, *, dark: bool, width: int = 1280) -> None:
+        """Shows the file and waits until it is loaded."""
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.ask("Emulation.setEmulatedMedia", features=[scheme])
+        self.events.clear()
+        self.ask("Page.navigate", url=path.as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self.events.append(self.hear())
+
+    def value(self, expression: str) -> Any:
+        """What a JavaScript expression is, in the page."""
+        found = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def complaints(self) -> list[dict[str, Any]]:
+        """Errors and anything else on the console; a violated CSP is one of them."""
+        loud = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+        return [event for event in self.events if event["method"] in loud]
+
+    def requests(self) -> list[str]:
+        return [
+            event["params"]["request"]["url"]
+            for event in self.events
+            if event["method"] == "Network.requestWillBeSent"
+        ]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = next((found for name in NAMES if (found := shutil.which(name))), None)
+    assert program, f"none of {', '.join(NAMES)} is installed; see scripts/install-chromium"
+    from_us, to_browser = os.pipe()
+    from_browser, to_us = os.pipe()
+    profile = tmp_path_factory.mktemp("profile")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", WITH_PIPES, str(from_us), str(to_us)),
+            *(program, f"--user-data-dir={profile}", *FLAGS),
+        ],
+        pass_fds=(from_us, to_us),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(from_us)
+    os.close(to_us)
+    try:
+        found = Browser(from_browser, to_browser)
+        yield found
+        found.session = None
+        found.ask("Browser.close")
+        process.wait(PATIENCE)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(to_browser)
+        os.close(from_browser)
+
+
+@pytest.fixture(scope="module")
+def report(chat: Measured, two_targets: Measured, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two maps, with the streams of one run."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    records = {"openvino-12": chat.records["openvino-12"]}
+    page = html.report_html(
+        [chat.map, two_targets.map], records=records, manifests=two_targets.manifests
+    )
+    path.write_text(page, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_opens_without_a_complaint_and_asks_nobody(
+    browser: Browser, report: Path, dark: bool
+) -> None:
+    browser.open(report, dark=dark)
+    assert browser.complaints() == []
+    assert browser.requests() == [report.as_uri()]
+
+
+def test_the_page_may_not_ask_anybody_even_if_it_tried(browser: Browser, report: Path) -> None:
+    browser.open(report, dark=False)
+    browser.value("document.body.append(Object.assign(new Image, {src: 'http://127.0.0.1:9/'}))")
+    while not browser.complaints():
+        browser.events.append(browser.hear())
+    assert "Content Security Policy" in json.dumps(browser.complaints())
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_chart_is_drawn_in_colours_that_can_be_seen(
+    browser: Browser, report: Path, dark: bool
+) -> None:
+    browser.open(report, dark=dark)
+    charts = browser.value(
+        """[...document.querySelectorAll("figure")].map((figure) => {
+          const mark = figure.querySelector('path[aria-roledescription]');
+          const box = figure.querySelector("svg").getBoundingClientRect();
+          return [box.width, box.height, getComputedStyle(mark).fill,
+                  figure.querySelectorAll('[aria-label]').length];
+        })"""
+    )
+    assert len(charts) == 4 + 1 + 4 + 1
+    assert all(width > 200 and height > 100 and marks > 2 for width, height, _, marks in charts)
+    # a colour that the page does not know would come out black
+    assert "rgb(0, 0, 0)" not in {fill for _, _, fill, _ in charts}
+    paper = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 254)")
+
+
+@pytest.mark.parametrize(
+    ("mark", "words"),
+    [
+        ('[aria-label*="8 at a time"]', ("8 at a time", "first token p50", "tokens/s", "requests")),
+        ('.streams [aria-label^="request 60,"]', ("request 60", "first token after")),
+    ],
+    ids=["point", "stream"],
+)
+def test_pointing_at_a_mark_shows_its_numbers(
+    browser: Browser, report: Path, mark: str, words: tuple[str, ...]
+) -> None:
+    browser.open(report, dark=False)
+    x, y = browser.value(
+        f"""(() => {{
+          const mark = document.querySelector(`{mark}`);
+          mark.scrollIntoView({{block: "center", behavior: "instant"}});
+          const box = mark.getBoundingClientRect();
+          return [box.x + box.width / 2, box.y + box.height / 2];
+        }})()"""
+    )
+    browser.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    said = browser.value("document.getElementById('tip').innerText")
+    for word in words:
+        assert word in said
+
+
+def test_a_question_mark_opens_its_answer_with_the_keyboard(browser: Browser, report: Path) -> None:
+    browser.open(report, dark=False)
+    browser.value("document.querySelector('.help[popovertarget=\"word-ttft\"]').focus()")
+    for kind in ("keyDown", "keyUp"):
+        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+        browser.ask("Input.dispatchKeyEvent", type=kind, **key)
+    said = browser.value("document.querySelector('[popover]:popover-open').innerText")
+    assert "Time to first token" in said
+
+
+@pytest.mark.parametrize("width", [1280, 700])
+def test_the_page_is_never_wider_than_the_screen(
+    browser: Browser, report: Path, width: int
+) -> None:
+    browser.open(report, dark=False, width=width)
+    assert browser.value("document.documentElement.scrollWidth") <= width
+
+
+def test_no_table_or_chart_is_wider_than_the_paper(browser: Browser, report: Path) -> None:
+    a4_without_margins = 688
+    browser.open(report, dark=False, width=a4_without_margins)
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    wide = browser.value(
+        f"""[...document.querySelectorAll("table, svg")]
+          .map((thing) => thing.getBoundingClientRect().right)
+          .filter((right) => right > {a4_without_margins + 1})"""
+    )
+    browser.ask("Emulation.setEmulatedMedia", media="")
+    assert wide == []
+
+
+def test_without_scripts_everything_but_the_hover_is_there(browser: Browser, report: Path) -> None:
+    browser.ask("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(report, dark=False)
+        assert browser.complaints() == []
+        shot = browser.ask("Page.captureScreenshot")["data"]
+        assert len(shot) > 20_000
+    finally:
+        browser.ask("Emulation.setScriptExecutionDisabled", value=False)
