@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from latok.analysis.frontier import Advice, frontier, knee
@@ -15,11 +16,18 @@ _AS_MUCH = 0.95
 # twice, a token of half as long again at the median (Splitwise, ISCA 2024, its SLO at P50).
 _TTFT_SLOWDOWN, _TPOT_SLOWDOWN = 2.0, 1.5
 
-_WHAT_HELPS = {
-    "ttft": "shorter prompts, prefix caching, a smaller or quantised model",
-    "tpot": "a smaller or quantised model, speculation, more memory bandwidth",
-    "gap": "smaller prefill steps (chunked prefill), so that running streams are not held up",
-    "e2e": "shorter answers, a smaller or quantised model, speculation",
+# What a clause is about, in a reader's words, and what would help where it cannot be met.
+_FIRST = ("the first token", "shorter prompts, prefix caching, a smaller or quantised model")
+_WHOLE = ("a whole answer", "shorter answers, a smaller or quantised model, speculation")
+_MEANS = {
+    "ttft": _FIRST,
+    "ttft_user": _FIRST,
+    "ttfv": _FIRST,
+    "ttfb": _FIRST,
+    "tpot": ("each token", "a smaller or quantised model, speculation, more memory bandwidth"),
+    "gap": ("a stream's longest gap", "smaller prefill steps, so that they hold up no stream"),
+    "e2e": _WHOLE,
+    "e2e_close": _WHOLE,
 }
 
 
@@ -61,46 +69,42 @@ def _throughput(point: Point) -> float:
 def _within(app: str, valid: Sequence[Point], within: Sequence[Point]) -> Advice:
     best = max(_throughput(p) for p in within)
     chosen = next(p for p in within if _throughput(p) >= _AS_MUCH * best)
-    goodput = chosen.goodput
-    why = [
+    headroom, beyond = _headroom(chosen, valid)
+    first = chosen.metrics["ttft"]
+    late = "" if first.p95 is None else f", for one in twenty {_spoken(first.p95)} or more"
+    why = (
         f"it serves {_throughput(chosen):.0f} tokens/s to all, {_speed(chosen)} to each",
         _attained(chosen),
-    ]
-    first = chosen.metrics["ttft"]
-    if first.p50 is not None:
-        late = f", {_ms(first.p95)} for one in twenty" if first.p95 is not None else ""
-        why.append(f"the first token takes {_ms(first.p50)}{late}")
-    headroom, limit = _headroom(chosen, valid)
-    why.append(limit)
-    sure = (
-        ""
-        if goodput.met
-        else (
-            f" That is what {chosen.counts.offered} requests show; they are too few to prove "
-            f"{_tightest(chosen)}."
-            if goodput.clauses
-            else ""
+        f"the first token takes {_spoken(first.p50)}{late}",
+        beyond,
+    )
+    sentences = [f"There {why[0]}; {why[1]}; {why[2]}", _sentence(beyond)]
+    if chosen.goodput.clauses and chosen.goodput.met is None:
+        asked = ", ".join(c.clause for c in chosen.goodput.clauses if c.met is None)
+        sentences.append(
+            f"That is what {chosen.counts.offered} requests show; they are too few to prove {asked}"
         )
-    )
-    text = (
-        f"For {app} on {chosen.target.name}: {chosen.load}. There {why[0]}; {why[1]}; {why[2]}. "
-        if len(why) > 3
-        else f"For {app} on {chosen.target.name}: {chosen.load}. There {why[0]}; {why[1]}. "
-    )
+    bend = knee(frontier(valid))
+    if bend is not None and bend.id != chosen.id:
+        sentences.append(f"The knee of the frontier is at {bend.load}")
     return Advice(
         app=app,
         point=chosen.id,
-        why=tuple(why),
+        why=why,
         headroom=headroom,
-        text=f"{text}{limit[:1].upper()}{limit[1:]}.{sure}{_knee_note(valid, chosen)}",
+        text=f"For {app} on {chosen.target.name}: {chosen.load}. {'. '.join(sentences)}.",
     )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _attained(point: Point) -> str:
     goodput = point.goodput
     if not goodput.clauses or goodput.attainment is None:
         return "no SLO was asked for"
-    return f"{goodput.attainment:.0%} of the requests are within the SLO ({goodput.slo})"
+    return f"{_share(goodput.attainment)} of the requests are within the SLO ({goodput.slo})"
 
 
 def _tightest(point: Point) -> str:
@@ -123,58 +127,59 @@ def _used(point: Point, clause: Clause) -> float:
 
 
 def _headroom(chosen: Point, valid: Sequence[Point]) -> tuple[float | None, str]:
-    """By how much the load may grow, and what comes then."""
-    higher = [p for p in valid if _load(p) > _load(chosen)]
+    """By how much the load may grow within what was measured, and what comes then."""
+    higher = [p for p in valid if p.target == chosen.target and _load(p) > _load(chosen)]
     if not higher:
-        return None, f"nothing beyond {_at(chosen)} was measured"
+        return None, f"nothing beyond {chosen.load} was measured"
     failing = next((p for p in higher if stands(p) is False), None)
+    holding = [p for p in higher if failing is None or _load(p) < _load(failing)]
+    edge = holding[-1] if holding else chosen
+    growth = _load(edge) / _load(chosen) - 1.0
     if failing is None:
-        top = higher[-1]
-        growth = _throughput(top) / _throughput(chosen) - 1.0
-        return (
-            _load(top) / _load(chosen) - 1.0,
-            f"up to {_at(top)} the SLO holds too, for {growth:+.0%} throughput and a first token "
-            f"of {_ms(top.metrics['ttft'].p50)}",
+        more = _throughput(edge) / _throughput(chosen) - 1.0
+        return growth, (
+            f"up to {edge.load} the SLO holds too, for {more:+.0%} throughput and a first token "
+            f"of {_spoken(edge.metrics['ttft'].p50)}"
         )
-    clause = next(c for c in parse_slo(failing.goodput.slo).clauses if str(c) == _tightest(failing))
-    holding = [p for p in higher if _load(p) < _load(failing)]
-    edge = _load(holding[-1] if holding else chosen)
-    seen = failing.metrics[clause.metric]
-    took = seen.p95 if seen.p95 is not None else seen.p50
-    name = {"ttft": "the first token", "ttfv": "the first token", "tpot": "each token"}.get(
-        clause.metric, f"{clause.metric}"
+    clause = _clause(failing, _tightest(failing))
+    return growth, (
+        f"beyond {_load(edge):g}, at {_load(failing):g}, {_MEANS[clause.metric][0]} takes "
+        f"{_seen(failing, clause)} and only {_share(failing.goodput.attainment or 0.0)} are within "
+        "the SLO"
     )
-    share = failing.goodput.attainment or 0.0
-    return (
-        edge / _load(chosen) - 1.0,
-        f"beyond {edge:g}, at {_load(failing):g}, {name} takes {_ms(took)} (p95) and only "
-        f"{share:.0%} are within the SLO"
-        + ("" if edge > _load(chosen) else ", so there is no headroom that was measured"),
-    )
+
+
+def _seen(point: Point, clause: Clause) -> str:
+    """What a clause's metric is at a point, at the highest quantile that is known."""
+    summary = point.metrics[clause.metric]
+    for name in ("p95", "p90", "p50"):
+        value = getattr(summary, name)
+        if value is not None:
+            return f"{_spoken(value)} ({name})"
+    return "an unknown time"
+
+
+def _clause(point: Point, text: str) -> Clause:
+    return next(clause for clause in parse_slo(point.goodput.slo).clauses if str(clause) == text)
 
 
 def _without(app: str, valid: Sequence[Point]) -> Advice:
     """No load meets the SLO: say so, name the clause and what would help, and the least harm."""
     alone = valid[0]
-    clause = next(c for c in parse_slo(alone.goodput.slo).clauses if str(c) == _tightest(alone))
-    seen = alone.metrics[clause.metric]
-    took = seen.p95 if seen.p95 is not None else seen.p50
-    helps = (
-        _WHAT_HELPS["ttft" if clause.metric.startswith("ttf") else clause.metric[:4]]
-        if (clause.metric.startswith("ttf") or clause.metric[:4] in _WHAT_HELPS)
-        else _WHAT_HELPS["e2e" if clause.metric.startswith("e2e") else "gap"]
-    )
-    chosen = [p for p in valid if _unharmed(p, alone)][-1]
+    clause = _clause(alone, _tightest(alone))
+    what, helps = _MEANS[clause.metric]
+    chosen = [p for p in valid if p.target == alone.target and _unharmed(p, alone)][-1]
     why = (
         f"no measured load meets the SLO ({alone.goodput.slo})",
-        f"the tightest clause is {clause}: even at {_at(alone)} it takes {_ms(took)}",
+        f"the tightest clause is {clause}: even at {alone.load} {what} takes "
+        f"{_seen(alone, clause)}",
         f"what would help: {helps}",
-        f"against one request alone, {_at(chosen)} is the most that costs users little: "
+        f"measured against one request alone, {chosen.load} is the most that costs users little: "
         f"{_throughput(chosen):.0f} tokens/s to all, {_speed(chosen)} to each, the first token in "
-        f"{_ms(chosen.metrics['ttft'].p50)}",
+        f"{_spoken(chosen.metrics['ttft'].p50)}",
     )
-    text = f"For {app} on {alone.target.name}: " + ". ".join(w[:1].upper() + w[1:] for w in why)
-    return Advice(app=app, point=chosen.id, why=why, headroom=None, text=f"{text}.")
+    text = f"For {app} on {alone.target.name}: {'. '.join([why[0], *map(_sentence, why[1:])])}."
+    return Advice(app=app, point=chosen.id, why=why, headroom=None, text=text)
 
 
 def _unharmed(point: Point, alone: Point) -> bool:
@@ -185,23 +190,17 @@ def _unharmed(point: Point, alone: Point) -> bool:
     return True
 
 
-def _knee_note(valid: Sequence[Point], chosen: Point) -> str:
-    bend = knee(frontier(valid))
-    if bend is None or bend.id == chosen.id:
-        return ""
-    return f" The knee of the frontier is at {_at(bend)}."
-
-
-def _at(point: Point) -> str:
-    return str(point.load)
-
-
 def _speed(point: Point) -> str:
     speed = value_of(point, "speed.p50")
-    return f"{speed:.0f} tokens/s" if speed is not None else "an unknown speed"
+    return "at an unknown speed" if speed is None else f"{speed:.0f} tokens/s"
 
 
-def _ms(seconds: float | None) -> str:
+def _share(part: float) -> str:
+    """Percent, rounded down: 99.6 % is not everything."""
+    return f"{math.floor(part * 100 + 1e-9)} %"
+
+
+def _spoken(seconds: float | None) -> str:
     if seconds is None:
         return "an unknown time"
     return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.2g} s"

@@ -104,7 +104,7 @@ class PrefixMirror:
             block.users -= 1
             if block.users:
                 continue
-            if self._known.get(block.key) is not block:
+            if self._known.get(block.key) is not block or block.key in self._idle_blocks:
                 self._unused += 1  # another block has the same content
                 continue
             self._idle_blocks[block.key] = block
