@@ -520,7 +520,7 @@ def _following(console: Console) -> Iterator[Watcher]:
             level=lambda title, level, left: view.begin(
                 f"{title}: {level.concurrency} at a time",
                 why=level.why,
-                seconds=level.seconds + level.ramp,
+                seconds=level.seconds + 2 * level.ramp,
                 left=left,
             ),
             progress=lambda seen: view.progress(
