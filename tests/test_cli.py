@@ -106,9 +106,7 @@ def test_a_server_that_is_not_a_model_is_one_line_and_exit_code_3(
 
 
 @pytest.mark.parametrize("command", ["apps", "engines", "dialects"])
-def test_json_is_one_object_with_a_schema(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_is_one_object_with_a_schema(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == f"latok.{command}/1"
     assert main([command]) == 0

@@ -81,7 +81,12 @@ Header = Annotated[list[str] | None, _option("'Name: value'; repeatable.", _WHOM
 Body = Annotated[str | None, _option("JSON merged into each request.", _WHOM)]
 KeyEnv = Annotated[str | None, _option("Environment variable that holds the API key.", _WHOM)]
 Ca = Annotated[str | None, _option("CA file for TLS.", _WHOM)]
-Timeout = Annotated[str | None, _option("Of one request, to its end.", _WHOM, default="600s")]
+Timeout = Annotated[
+    str | None,
+    _option("Of a request; or 'connect=3s, first=10s, silence=5s'.", _WHOM, default="600s"),
+]
+MaxRequests = Annotated[str | None, _option("Send no more, warm-up included.", _HOW)]
+MaxTokens = Annotated[str | None, _option("Ask for no more, prompts and answers together.", _HOW)]
 Runs = Annotated[str | None, _option("Folder where runs are kept.", _WHERE, default="runs")]
 Json = Annotated[bool, _option("Print one JSON object on stdout.", _WHERE, "--json")]
 Quiet = Annotated[bool, _option("No talk while it works.", _WHERE, "--quiet", "-q")]
@@ -104,10 +109,10 @@ def _asked(context: typer.Context) -> Experiment:
     for name, value in given.items():
         if value is None:
             continue
-        if name in ("budget", "duration", "timeout"):
+        if name in ("budget", "duration"):
             asked[name] = number(value, f"--{name}")
-        elif name in ("requests", "highest", "concurrency"):
-            asked[name] = round(number(value, f"--{name}"))
+        elif name in ("requests", "highest", "concurrency", "max_requests", "max_tokens_spent"):
+            asked[name] = round(number(value, f"--{name.replace('_', '-')}"))
         else:
             asked[name] = tuple(value) if isinstance(value, list) else value
     return Experiment(**asked)
@@ -142,6 +147,8 @@ def map(  # the command's name, not the builtin
     highest: Annotated[
         str | None, _option("Never more than this many at a time.", _HOW, default="256")
     ] = None,
+    max_requests: MaxRequests = None,
+    max_tokens_spent: MaxTokens = None,
     slo: Slo = None,
     input_tokens: InputTokens = None,
     output_tokens: OutputTokens = None,
@@ -216,6 +223,8 @@ def measure(
     duration: Annotated[
         str | None, _option("Measure so long, warm-up apart.", _HOW, default="30s")
     ] = None,
+    max_requests: MaxRequests = None,
+    max_tokens_spent: MaxTokens = None,
     app: AppName = None,
     slo: Slo = None,
     input_tokens: InputTokens = None,

@@ -37,9 +37,7 @@ def test_coalesced_events_bend_the_gap_and_not_the_first_token() -> None:
 
 
 def test_a_send_that_took_long_is_doubt_of_the_first_token() -> None:
-    records = [
-        record(n, n * 0.1, 0.1, 0.01, 20, sent_last=n * 0.1 + 0.05) for n in range(50)
-    ]
+    records = [record(n, n * 0.1, 0.1, 0.01, 20, sent_last=n * 0.1 + 0.05) for n in range(50)]
     found = point(manifest(Closed(1), (0.0, 5.0)), records).instrument
     assert found.error_s["ttft"]["p50"] == pytest.approx(0.05)
     assert found.verdict == "invalid"

@@ -28,9 +28,7 @@ def played(
     """The levels that a search measures, and why it stopped. `edge`: the SLO holds up to it."""
     seen: list[Seen] = []
     while True:
-        step = next_level(
-            seen, budget=budget, highest=highest, first_latency=server(1)[1]
-        )
+        step = next_level(seen, budget=budget, highest=highest, first_latency=server(1)[1])
         if isinstance(step, Stop):
             return seen, step.why
         assert isinstance(step, Level)

@@ -51,6 +51,10 @@ def stalled(asked: Asked) -> Iterator[Step]:
     yield Step(60.0, TAIL)
 
 
+def mute(asked: Asked) -> Iterator[Step]:
+    yield Step(60.0, TAIL)
+
+
 def closing(asked: Asked) -> Iterator[Step]:
     """As llama.cpp does: promises to keep the connection, answers, and closes it."""
     yield Step(0.0, HEAD, 0)
@@ -60,5 +64,5 @@ def closing(asked: Asked) -> Iterator[Step]:
 
 SCRIPTS: dict[str, Script] = {
     script.__name__: script
-    for script in (reset, cut, garbage, in_band, refused, limited, unfinished, stalled, closing)
+    for script in (reset, cut, garbage, in_band, refused, limited, unfinished, stalled, mute, closing)
 }

@@ -44,7 +44,7 @@ def mapped(url: str, runs: Path, *more: str) -> subprocess.CompletedProcess[str]
 @pytest.fixture(scope="module")
 def done(url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Map, Path]:
     runs = tmp_path_factory.mktemp("runs")
-    said = mapped(url, runs, "--budget", "8s", "--highest", "32")
+    said = mapped(url, runs, "--budget", "6s", "--highest", "32")
     assert said.returncode == 0, said.stderr
     return msgspec.json.decode(said.stdout, type=Map), runs
 
@@ -109,7 +109,7 @@ def test_several_targets_make_one_map(url: str, tmp_path: Path) -> None:
 
 
 def test_all_apps_make_a_map_each(url: str, tmp_path: Path) -> None:
-    said = mapped(url, tmp_path, "--app", "all", "--budget", "6s", "--highest", "1")
+    said = mapped(url, tmp_path, "--app", "all", "--budget", "3s", "--highest", "1")
     assert said.returncode == 0, said.stderr
     assert [m["app"] for m in json.loads(said.stdout)["maps"]] == list_of_apps()
     assert run("show", "last", "--runs", str(tmp_path)).returncode == 0
@@ -123,7 +123,7 @@ def started(url: str, runs: Path) -> subprocess.Popen[str]:
     """A map that has finished its first point and is measuring the second."""
     words = ["map", url, "--model", "steady:ttft=0.02,gap=0.01", *SHORT]
     process = subprocess.Popen(
-        [*LATOK, *words, "--budget", "30s", "--highest", "4", "--runs", str(runs)],
+        [*LATOK, *words, "--budget", "10s", "--highest", "2", "--runs", str(runs)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

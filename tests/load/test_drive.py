@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latok.load.drive import Driven, Plan, Prepared, Progress
+from latok.load.drive import Driven, Patience, Plan, Prepared, Progress
 from latok.load.fleet import hold
 from latok.load.golden import golden
 from latok.load.probe import Site, site
 from latok.load.socket import Address, resolve
-from latok.records import Closed, Load, Open, Record, Request
+from latok.records import Closed, Failure, Load, Open, Record, Request
 from latok.wire.capture import read_log, record_of
 from latok.wire.dialects import DIALECTS
 from latok.workload.arrivals import poisson
@@ -162,12 +162,35 @@ def test_a_server_that_is_not_there_is_given_up(tmp_path: Path) -> None:
     assert {r.error.kind for r in records if r.error} == {"connect"}
 
 
-def test_a_request_without_end_is_timed_out(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "patience", "said"),
+    [
+        ("stalled", Patience(total=0.3), "no end within 0.3 s"),
+        ("stalled", Patience(silence=0.3), "silent for 0.3 s"),
+        ("steady:ttft=0.1,gap=9", Patience(silence=0.3), "silent for 0.3 s"),
+        ("mute", Patience(first=0.3), "nothing within 0.3 s"),
+    ],
+)
+def test_patience_ends_with_a_record_that_says_which(
+    url: str, tmp_path: Path, model: str, patience: Patience, said: str
+) -> None:
     _, records, _ = driven(
-        url, tmp_path / "log", Closed(1), model="stalled", requests=1, timeout=0.3, limit=2.0
+        url, tmp_path / "log", Closed(1), model=model, requests=1, patience=patience, limit=2.0
     )
-    assert records[0].error is not None
-    assert records[0].error.kind == "timeout"
+    assert records[0].error == Failure("timeout", said)
+
+
+def test_no_more_is_asked_than_is_allowed(url: str, tmp_path: Path) -> None:
+    result, records, _ = driven(
+        url, tmp_path / "a", Closed(3), warm_up=2, duration=5.0, most_requests=9
+    )
+    assert len(records) == 9
+    assert "9 requests" in result.why
+    result, records, _ = driven(
+        url, tmp_path / "b", Closed(3), warm_up=2, duration=5.0, most_tokens=70
+    )
+    assert len(records) == 6  # of 1 + 10 tokens each
+    assert "66 tokens" in result.why
 
 
 def test_a_connection_that_the_server_closes_after_each_answer_fails_no_request(
@@ -194,9 +217,7 @@ def test_a_full_disk_ends_the_run_with_one_line(url: str) -> None:
 
 def test_poisson_arrivals_reach_the_wire_as_drawn(url: str, tmp_path: Path) -> None:
     due = [t for t, _ in zip(poisson(200.0, seed=3), range(400), strict=False)]
-    result, records, _ = driven(
-        url, tmp_path / "log", Open(200.0), due=due, duration=1.5, tokens=2
-    )
+    result, records, _ = driven(url, tmp_path / "log", Open(200.0), due=due, duration=1.5, tokens=2)
     sent = np.array([r.sent_first for r in records if r.sent_first is not None])
     drawn = np.array([r.due for r in records if r.sent_first is not None])
     assert np.median(np.abs(sent - drawn)) < 2e-3

@@ -159,6 +159,11 @@ def _seen(point: Point, clause: Clause) -> str:
     return "an unknown time"
 
 
+def _met(point: Point, clause: Clause) -> float:
+    found = next(c for c in point.goodput.clauses if c.clause == str(clause))
+    return found.share or 0.0
+
+
 def _clause(point: Point, text: str) -> Clause:
     return next(clause for clause in parse_slo(point.goodput.slo).clauses if str(clause) == text)
 
@@ -171,8 +176,8 @@ def _without(app: str, valid: Sequence[Point]) -> Advice:
     chosen = [p for p in valid if p.target == alone.target and _unharmed(p, alone)][-1]
     why = (
         f"no measured load meets the SLO ({alone.goodput.slo})",
-        f"the tightest clause is {clause}: even at {alone.load} {what} takes "
-        f"{_seen(alone, clause)}",
+        f"the tightest clause is {clause}: even at {alone.load}, where {what} takes "
+        f"{_seen(alone, clause)}, {_share(_met(alone, clause))} of the requests meet it",
         f"what would help: {helps}",
         f"measured against one request alone, {chosen.load} is the most that costs users little: "
         f"{_throughput(chosen):.0f} tokens/s to all, {_speed(chosen)} to each, the first token in "

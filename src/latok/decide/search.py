@@ -21,6 +21,10 @@ _APART = 1.15
 # Of the budget, what one level's window takes: two doublings fit six times and leave the rest to
 # the longer levels and the refinement.
 _SHARE = 1 / 12
+# And what one level may take altogether: a long one is worth less than three between the others.
+_MOST = 1 / 3
+# A window holds this many requests of each user at least.
+_TURNS = 1.5
 
 
 class Seen(NamedTuple):
@@ -65,21 +69,21 @@ def next_level(
     if reason is None:
         top = rows[-1].concurrency * 2
         level = _level(rows, top, budget, "twice as many")
-        if _cost(rows, level) <= left or len(rows) < 2:
+        if _cost(rows, level) <= min(left, _MOST * budget) or len(rows) < 2:
             return level
-        reason = f"the budget does not hold {top} at a time"
+        reason = f"the budget of {budget:g} s does not hold {top} at a time"
     for concurrency, why in _between(rows):
         level = _level(rows, concurrency, budget, why)
         if _cost(rows, level) <= left:
             return level
-    if any(True for _ in _between(rows)):
+    if _between(rows):
         return Stop(f"{reason}, and the budget of {budget:g} s is spent")
-    return Stop(f"{reason}, and the levels around the edge are close")
+    return Stop(f"{reason}, and the levels that tell are close to each other")
 
 
 def _window(latency: float, budget: float) -> float:
-    """Two whole requests of each user at least, and a fair share of the budget."""
-    return max(2.0 * latency, _SHARE * budget - latency)
+    """A fair share of the budget, and long enough for every user's requests to be typical."""
+    return max(_TURNS * latency, _SHARE * budget - latency)
 
 
 def _level(rows: Sequence[Seen], concurrency: int, budget: float, why: str) -> Level:

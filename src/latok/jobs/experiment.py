@@ -13,12 +13,23 @@ from typing import Any
 import msgspec
 
 from latok.errors import UsageError
+from latok.load.drive import Patience
 from latok.wire.dialects import dialect_named
 from latok.workload.apps import App, app_from_toml, app_named
 from latok.workload.arrivals import ARRIVALS
 from latok.workload.lengths import parse_lengths
 from latok.workload.slo import parse_slo
 
+_ABOVE_ZERO = (
+    "concurrency",
+    "rate",
+    "requests",
+    "duration",
+    "budget",
+    "highest",
+    "max_requests",
+    "max_tokens_spent",
+)
 _SUFFIXES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "k": 1e3, "": 1.0}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)")
 
@@ -29,6 +40,7 @@ class Experiment:
 
     `budget`: seconds of measuring for a map, start-up apart. `header`: `Name: value` texts.
     `body`: JSON merged into each request. `key_env`: the environment variable with the API key.
+    `max_requests` and `max_tokens_spent` (asked of prompts and answers) hold for the whole command.
     """
 
     targets: tuple[str, ...] = ()
@@ -53,14 +65,17 @@ class Experiment:
     body: str | None = None
     key_env: str | None = None
     ca: str | None = None
-    timeout: float = 600.0
+    timeout: str | float = 600.0
+    max_requests: int | None = None
+    max_tokens_spent: int | None = None
     runs: str = "runs"
 
     def __post_init__(self) -> None:
-        for name in ("concurrency", "rate", "requests", "duration", "budget", "highest", "timeout"):
+        for name in _ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise UsageError(f"--{name} {value:g} is not above 0")
+                raise UsageError(f"--{name.replace('_', '-')} {value:g} is not above 0")
+        self.patience()
         if self.concurrency is not None and self.rate is not None:
             raise UsageError(
                 "--concurrency (closed loop) and --rate (open loop) exclude each other"
@@ -97,6 +112,19 @@ class Experiment:
                 raise UsageError(f"--key-env: the environment has no {self.key_env}")
             pairs.append(("Authorization", f"Bearer {key}"))
         return tuple(pairs)
+
+    def patience(self) -> Patience:
+        """The time-outs: a number for the whole request, or `first=10s, silence=5s, …`."""
+        if isinstance(self.timeout, int | float):
+            return Patience(total=self.timeout)
+        named: dict[str, float] = {}
+        for part in self.timeout.split(","):
+            name, equals, value = part.strip().rpartition("=")
+            if (name if equals else "total") not in Patience.__struct_fields__:
+                kinds = ", ".join(Patience.__struct_fields__)
+                raise UsageError(f"--timeout: no '{name}'; there are {kinds}, as in first=10s")
+            named[name or "total"] = number(value, "--timeout")
+        return Patience(**named)
 
     def more_body(self) -> dict[str, Any]:
         """The JSON of `--body`. Raises UsageError if it is not an object."""

@@ -16,7 +16,7 @@ from latok.decide.advise import advise, stands
 from latok.decide.search import Level, Seen, Stop, next_level
 from latok.errors import InvalidError, TargetError, UsageError
 from latok.jobs.experiment import Experiment
-from latok.jobs.measure import hold_point
+from latok.jobs.measure import Held, failed, hold_point
 from latok.jobs.runs import MAP, read_map, read_point, write_beside
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.load.drive import Progress
@@ -57,6 +57,8 @@ class State(msgspec.Struct):
     command: str
     parts: list[Part]
     notes: list[str] = []
+    requests: int = 0
+    tokens: int = 0
 
 
 class Mapped(NamedTuple):
@@ -160,7 +162,7 @@ class _Work:
             left = share - sum(part.costs)
             watcher.level(f"{app.name} on {session.target.name}", step, left)
             began = time.monotonic()
-            found, ended = hold_point(
+            held = hold_point(
                 session,
                 app,
                 maker,
@@ -173,25 +175,46 @@ class _Work:
                 watch=watcher.progress,
                 # where the estimate was far off, what is there is kept: the next one is better
                 limit=max(2.0 * left, _LEAST),
+                spent=(self._state.requests, self._state.tokens),
             )
-            if ended == "interrupted" and not found.counts.ok:
+            self._state.requests += held.requests
+            self._state.tokens += held.tokens
+            found = held.point
+            if held.ended == "interrupted" and not found.counts.ok:
                 return False
             if not found.counts.ok and not part.runs:
-                kinds = ", ".join(f"{n} × {kind}" for kind, n in found.errors.items())
-                raise TargetError(f"every request to {session.target.url} failed: {kinds}")
+                raise TargetError(held.why if self._spent() else failed(found))
             self._points[found.run] = found
             part.runs.append(found.run)
             part.costs.append(time.monotonic() - began)
-            if not session.alive():
-                part.stopped = f"the engine died at {step.concurrency} at a time"
-            elif not found.counts.ok:
-                part.stopped = f"at {step.concurrency} at a time no request was answered"
+            part.stopped = self._end(held, session)
             watcher.done(found)
             self._write(part.app)
-            if ended == "interrupted":
+            if held.ended == "interrupted":
                 return False
         self._write(part.app)
         return True
+
+    def _spent(self) -> bool:
+        asked, state = self._asked, self._state
+        return (asked.max_requests is not None and state.requests >= asked.max_requests) or (
+            asked.max_tokens_spent is not None and state.tokens >= 0.95 * asked.max_tokens_spent
+        )
+
+    def _end(self, held: Held, session: Session) -> str:
+        """Why this part must not go on after that point; empty if it may."""
+        found = held.point
+        refused = sum(found.errors.get(kind, 0) for kind in ("rate_limited", "overloaded"))
+        if self._spent():
+            return held.why or "as much was asked as is allowed"
+        if not session.alive():
+            return f"the engine died at {found.load}"
+        if refused:
+            return (
+                f"the target's own limit, not its saturation: at {found.load} it refused {refused} "
+                f"of {found.counts.offered} requests (429 or 503)"
+            )
+        return "" if found.counts.ok else f"at {found.load} no request was answered"
 
     def _map(self, name: str) -> Map:
         """The map of one app from the runs so far."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,18 @@ from latok.workload.arrivals import due_times
 from latok.workload.prompts import PromptMaker
 
 Watch = Callable[[Progress], None]
+
+
+class Held(NamedTuple):
+    """A load that was held: its point, how the driving ended and why, and all that was asked,
+    warm-up included."""
+
+    point: Point
+    ended: str
+    why: str
+    requests: int
+    tokens: int
+
 
 # With neither --requests nor --duration a point is held this long after its warm-up.
 _DURATION = 30.0
@@ -56,7 +68,7 @@ def measure(
         if note:
             say(note)
         maker = session.maker(fitting, asked.seed)
-        found, ended = hold_point(
+        held = hold_point(
             session,
             fitting,
             maker,
@@ -68,10 +80,17 @@ def measure(
             note=note,
             watch=watch,
         )
-    if not found.counts.ok and ended != "interrupted":
-        kinds = ", ".join(f"{n} × {kind}" for kind, n in found.errors.items()) or "no answer"
-        raise TargetError(f"every request to {session.target.url} failed: {kinds}")
-    return found, ended == "complete"
+    if held.why:
+        say(f"ended early: {held.why}")
+    if not held.point.counts.ok and held.ended != "interrupted":
+        raise TargetError(failed(held.point))
+    return held.point, held.ended != "interrupted"
+
+
+def failed(point: Point) -> str:
+    """One line for a point of which no request was answered."""
+    kinds = ", ".join(f"{n} × {kind}" for kind, n in point.errors.items()) or "no answer in time"
+    return f"every request to {point.target.url} failed: {kinds}"
 
 
 def hold_point(
@@ -87,8 +106,9 @@ def hold_point(
     note: str,
     watch: Watch,
     limit: float | None = None,
-) -> tuple[Point, str]:
-    """Holds one load and leaves a run's folder; returns its point and how the driving ended."""
+    spent: tuple[int, int] = (0, 0),
+) -> Held:
+    """Holds one load and leaves a run's folder. `spent`: requests and tokens asked before it."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
@@ -117,7 +137,9 @@ def hold_point(
         warm_up=warm_up,
         duration=duration,
         requests=asked.requests,
-        timeout=asked.timeout,
+        patience=asked.patience(),
+        most_requests=_left(asked.max_requests, spent[0]),
+        most_tokens=_left(asked.max_tokens_spent, spent[1]),
         limit=limit,
     )
     manifest = Manifest(
@@ -157,7 +179,17 @@ def hold_point(
         key=lambda record: (record.due, record.id),
     )
     _keep(folder, manifest, records)
-    return point(manifest, records, run=str(folder)), driven.ended
+    return Held(
+        point(manifest, records, run=str(folder)),
+        driven.ended,
+        driven.why,
+        len(records),
+        sum(record.prompt_tokens + record.max_tokens for record in records),
+    )
+
+
+def _left(most: int | None, spent: int) -> int | None:
+    return None if most is None else max(most - spent, 0)
 
 
 def _driven(manifest: Manifest, driven: Driven) -> Manifest:

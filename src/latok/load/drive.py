@@ -42,6 +42,16 @@ _IDLE_LIMIT = 4.0
 _GIVE_UP_AFTER = 20  # failures in a row without one success: the target is not there
 
 
+class Patience(msgspec.Struct, frozen=True):
+    """How long to wait, seconds: for a connection (TLS included), for the first bytes of an answer
+    after the request was sent, between two reads of it, and for all of it."""
+
+    connect: float = 10.0
+    first: float = 600.0
+    silence: float = 600.0
+    total: float = 600.0
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One load to hold on one address. Seconds; `None` means without that limit."""
 
@@ -55,8 +65,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     warm_up: int = 0
     duration: float | None = None
     requests: int | None = None
-    connect_timeout: float = 10.0
-    timeout: float = 600.0
+    patience: Patience = Patience()
+    most_requests: int | None = None
+    most_tokens: int | None = None  # asked of prompts and answers together
     limit: float | None = None  # the whole run, window or not
 
 
@@ -162,7 +173,7 @@ class Driver:
         self._window_sent = 0
         self._window_left: set[int] = set()
         self._window_cpu = 0.0
-        self._sent = self._over = self._failed = self._reads = 0
+        self._sent = self._over = self._failed = self._reads = self._tokens = 0
         self._failed_in_a_row = 0
         self._exhausted = False  # there is nothing more to ask
         self._stopped: Literal["", "interrupted", "unfinished"] = ""
@@ -300,10 +311,11 @@ class Driver:
     def _ask(self, due: float, slot: int | None) -> None:
         """Sends the next request on a free connection, or opens one for it."""
         prepared = next(self._supply, None)
-        if prepared is None:
+        if prepared is None or self._forbidden(prepared.request):
             self._exhausted = True
             return
         request = prepared.request
+        self._tokens += request.prompt_tokens + request.max_tokens
         if slot is not None:
             self._slot_of[request.id] = slot
         if self._window_sent == self._plan.requests:  # this one is only there to hold the load
@@ -327,6 +339,17 @@ class Driver:
         stream.capture, stream.data = capture, prepared.data
         if stream.state is _State.IDLE:
             self._send(stream)
+
+    def _forbidden(self, request: Request) -> bool:
+        """Whether this request would be more than may be asked."""
+        plan, tokens = self._plan, self._tokens + request.prompt_tokens + request.max_tokens
+        if plan.most_requests is not None and self._sent >= plan.most_requests:
+            self._why = f"{plan.most_requests} requests were sent, as many as allowed"
+        elif plan.most_tokens is not None and tokens > plan.most_tokens:
+            self._why = f"{self._tokens} tokens were asked for; the next would be too many"
+        else:
+            return False
+        return True
 
     def _free_stream(self) -> _Stream | None:
         now = self._clock()
@@ -544,16 +567,9 @@ class Driver:
     # --- quiet moments ---
 
     def _look(self, now: float) -> None:
-        plan = self._plan
         for stream in list(self._streams.values()):
-            if stream.state in (_State.CONNECTING, _State.SHAKING):
-                if now - stream.opened_at > plan.connect_timeout:
-                    text = f"no connection within {plan.connect_timeout:g} s"
-                    self._drop(stream, Failure("connect", text))
-            elif stream.capture is not None:
-                sent = stream.capture.sent_first
-                if sent is not None and now - sent > plan.timeout:
-                    self._drop(stream, Failure("timeout", f"no end within {plan.timeout:g} s"))
+            if failure := self._impatience(stream, now):
+                self._drop(stream, failure)
         phase = "warming up"
         if self._window_from is not None:
             phase = "measuring" if math.isinf(self._window_to) else "finishing"
@@ -561,3 +577,17 @@ class Driver:
         self._idle(
             Progress(now, phase, in_flight, self._sent, self._over, self._failed, self._reads)
         )
+
+    def _impatience(self, stream: _Stream, now: float) -> Failure | None:
+        patience, capture = self._plan.patience, stream.capture
+        if stream.state in (_State.CONNECTING, _State.SHAKING):
+            if now - stream.opened_at > patience.connect:
+                return Failure("connect", f"no connection within {patience.connect:g} s")
+        elif capture is not None and capture.sent_first is not None:
+            if now - capture.sent_first > patience.total:
+                return Failure("timeout", f"no end within {patience.total:g} s")
+            if not capture.reads and now - capture.sent_first > patience.first:
+                return Failure("timeout", f"nothing within {patience.first:g} s")
+            if capture.reads and now - capture.reads[-1].at > patience.silence:
+                return Failure("timeout", f"silent for {patience.silence:g} s")
+        return None

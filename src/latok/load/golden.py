@@ -141,7 +141,7 @@ class Golden:
     def run(self) -> None:
         """Serves. Every step is sent at its time or as soon after as one thread can."""
         while not self._stopped:
-            wait = self._due[0][0] - time.time() - _SPIN if self._due else 0.1
+            wait = min(self._due[0][0] - time.time() - _SPIN if self._due else 0.1, 0.1)
             for fd, _ in self._epoll.poll(max(int(wait * 1000), 0) / 1000):
                 if fd == self._listener.fileno():
                     self._accept()
