@@ -62,7 +62,7 @@ def main() -> None:
             warm_up=asked.streams // 2,
             duration=asked.seconds,
         )
-        driven = hold(plan, requests(), log, watch=lambda _: None)
+        driven = hold(plan, requests, log, watch=lambda _: None)
         with urllib.request.urlopen(url + "/truth") as answer:
             truth = json.load(answer)
         with log.open("rb") as file:

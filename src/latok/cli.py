@@ -87,6 +87,9 @@ Timeout = Annotated[
 ]
 MaxRequests = Annotated[str | None, _option("Send no more, warm-up included.", _HOW)]
 MaxTokens = Annotated[str | None, _option("Ask for no more, prompts and answers together.", _HOW)]
+Processes = Annotated[
+    int | None, _option("Of the load driver.", _WHERE, default="as many as it takes")
+]
 Runs = Annotated[str | None, _option("Folder where runs are kept.", _WHERE, default="runs")]
 Json = Annotated[bool, _option("Print one JSON object on stdout.", _WHERE, "--json")]
 Quiet = Annotated[bool, _option("No talk while it works.", _WHERE, "--quiet", "-q")]
@@ -162,6 +165,7 @@ def map(  # the command's name, not the builtin
     key_env: KeyEnv = None,
     ca: Ca = None,
     timeout: Timeout = None,
+    processes: Processes = None,
     runs: Runs = None,
     resume: Annotated[
         str | None, _option("Go on with an interrupted map: its folder, or 'last'.", _WHERE)
@@ -239,6 +243,7 @@ def measure(
     key_env: KeyEnv = None,
     ca: Ca = None,
     timeout: Timeout = None,
+    processes: Processes = None,
     runs: Runs = None,
     json: Json = False,
     quiet: Quiet = False,

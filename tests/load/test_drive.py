@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from latok.load.drive import Driven, Patience, Plan, Prepared, Progress
-from latok.load.fleet import hold
+from latok.load.fleet import hold, logs
 from latok.load.golden import golden
 from latok.load.probe import Site, site
 from latok.load.socket import Address, resolve
@@ -48,6 +48,7 @@ def driven(
     load: Load,
     model: str = "steady:ttft=0.03,gap=0.01",
     tokens: int = 10,
+    processes: int = 1,
     **plan: Any,
 ) -> tuple[Driven, list[Record], list[Progress]]:
     where = replace(site(url), path=CHAT.path)
@@ -55,12 +56,15 @@ def driven(
     seen: list[Progress] = []
     result = hold(
         Plan(host=where.host, tls=False, ca=None, load=load, **(words | plan)),
-        asked(where, model, tokens),
+        lambda: asked(where, model, tokens),
         log,
         watch=seen.append,
+        processes=processes,
     )
-    with log.open("rb") as file:
-        records = [record_of(capture, CHAT) for capture in read_log(file)]
+    records = []
+    for part in logs(log):
+        with part.open("rb") as file:
+            records += [record_of(capture, CHAT) for capture in read_log(file)]
     return result, sorted(records, key=lambda r: r.id), seen
 
 
@@ -224,3 +228,23 @@ def test_poisson_arrivals_reach_the_wire_as_drawn(url: str, tmp_path: Path) -> N
     assert isinstance(resolve("127.0.0.1", 1), Address)
     assert result.ended == "complete"
     assert threading.active_count() < 20
+
+
+def test_several_processes_hold_one_load_on_one_clock(url: str, tmp_path: Path) -> None:
+    result, records, seen = driven(
+        url, tmp_path / "log", Closed(7), warm_up=4, requests=30, processes=2
+    )
+    inside = windowed(result, records)
+    assert result.ended == "complete"
+    assert all(r.ok for r in inside)
+    assert len({r.id for r in records}) == len(records)
+    assert len(inside) >= 24  # the windows of two processes overlap, but not to the last request
+    assert max(progress.in_flight for progress in seen) == 7
+
+
+def test_if_one_process_has_to_end_so_do_the_others(url: str, tmp_path: Path) -> None:
+    result, _, _ = driven(
+        url, tmp_path / "log", Closed(4), warm_up=4, duration=60.0, limit=1.0, processes=2
+    )
+    assert result.ended in ("unfinished", "interrupted")
+    assert "limit" in result.why

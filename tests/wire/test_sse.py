@@ -28,9 +28,7 @@ def test_what_is_sent_is_read_wherever_it_is_cut(
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=10))
-def test_any_bytes_give_the_same_events_wherever_they_are_cut(
-    data: bytes, cuts: list[int]
-) -> None:
+def test_any_bytes_give_the_same_events_wherever_they_are_cut(data: bytes, cuts: list[int]) -> None:
     assert events(data, cuts) == events(data, [])
 
 

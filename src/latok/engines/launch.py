@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from latok.engines.model import model_path
 from latok.engines.table import effective, engine_named, require
-from latok.errors import LatokError, TargetError
+from latok.errors import LatokError, TargetError, UsageError
 
 _PATIENCE = 120.0  # seconds for a start: 6 to 8 on two cores, far more if those are busy
 _GRACE = 2.0  # seconds for an engine to end by itself
@@ -67,11 +67,11 @@ def launched(
     say(f"starting {engine}")
     # Its parent's death ends the child only if that was its main thread's: Linux watches threads.
     tied = threading.current_thread() is threading.main_thread()
-    order = json.dumps({"engine": engine, "levers": dict(levers), "tied": tied})
+    order = {"engine": engine, "levers": dict(levers), "parent": os.getpid(), "tied": tied}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             # -P: a file random.py in the user's folder is not Python's.
-            [sys.executable, "-P", "-m", "latok.engines.launch", order],
+            [sys.executable, "-P", "-m", "latok.engines.launch", json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -162,6 +162,13 @@ def when_stdin_closes(do: Callable[[], object]) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def cannot_listen(host: str, port: int, why: OSError) -> UsageError:
+    """One line, and the same one, for what asyncio and the socket module word differently."""
+    known = why.errno if why.errno and why.errno > 0 else None  # names that resolve to nothing: < 0
+    text = os.strerror(known) if known else why.strerror
+    return UsageError(f"cannot listen on {host}:{port}: {text}")
+
+
 def announce_ready(
     url: str, model: str, to_launcher: bool, announce: Callable[[str], None]
 ) -> None:
@@ -177,11 +184,10 @@ def announce_ready(
 
 
 def _child(order: str) -> int:
-    parent = os.getppid()
     asked: dict[str, Any] = json.loads(order)
     if asked["tied"]:
         die_with_parent()
-    if os.getppid() != parent:
+    if os.getppid() != asked["parent"]:
         return 1  # it went before we could be told
     row = engine_named(asked["engine"])
     try:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from latok.engines.launch import announce_ready, when_stdin_closes
+from latok.engines.launch import announce_ready, cannot_listen, when_stdin_closes
 from latok.engines.model import model_name, model_path
 from latok.engines.table import ENGINES, effective, require
-from latok.errors import TargetError, UsageError
+from latok.errors import TargetError
 
 
 def serve(
@@ -59,7 +59,7 @@ def _check_free(host: str, port: int) -> None:
         try:
             trial.bind((host, port))
         except OSError as why:
-            raise UsageError(f"cannot listen on {host}:{port}: {why.strerror or why}") from None
+            raise cannot_listen(host, port, why) from None
 
 
 def _params(xllamacpp: Any, path: Path, levers: Mapping[str, Any]) -> Any:

@@ -31,7 +31,7 @@ from typing import Any
 
 import msgspec
 
-from latok.engines.launch import announce_ready, when_stdin_closes
+from latok.engines.launch import announce_ready, cannot_listen, when_stdin_closes
 from latok.engines.model import model_name, model_path
 from latok.engines.openai import (
     ChatBody,
@@ -47,7 +47,7 @@ from latok.engines.openvino_core import REPORTS, Add, Cancel, Failed, Got, Ready
 from latok.engines.prefix import BLOCK
 from latok.engines.table import ENGINES, effective, require
 from latok.engines.text import Detokeniser, StopText
-from latok.errors import TargetError, UsageError
+from latok.errors import TargetError
 from latok.load.httpd import JSON, Exchange, error_body, port_of
 from latok.load.httpd import serve as listen
 from latok.version import VERSION
@@ -516,7 +516,7 @@ async def _serve(
     try:
         server = await listen(handle, host, port)
     except OSError as why:
-        raise UsageError(f"cannot listen on {host}:{port}: {why.strerror or why}") from None
+        raise cannot_listen(host, port, why) from None
     ours, theirs = socket.socketpair()
     core = subprocess.Popen(
         [
@@ -549,10 +549,13 @@ async def _serve(
         announce_ready(url, api.model, until_stdin_closes, announce)
         following = asyncio.create_task(_follow(reader, api))
         await _either(stopped, following)
-        api.fail_all("the engine is stopping")
+        last_word = "the engine is stopping"
+        if not stopped.done():
+            last_word = f"the engine's core is gone: {_why(following.result(), core)}"
+        api.fail_all(last_word)
         await asyncio.sleep(0)  # what was written goes out
         if not stopped.done():
-            raise TargetError(f"the engine's core is gone: {_why(following.result(), core)}")
+            raise TargetError(last_word)
     finally:
         server.close()
         core.kill()  # it has nothing to save
@@ -584,4 +587,7 @@ async def _follow(reader: asyncio.StreamReader, api: Api) -> Ready | Failed | No
 
 
 def _why(report: Ready | Step | Failed | None, core: subprocess.Popen[bytes]) -> str:
-    return report.why if isinstance(report, Failed) else f"exit code {core.wait()}"
+    if isinstance(report, Failed):
+        return report.why
+    code = core.wait()
+    return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -374,6 +374,7 @@ def _main(fd: int, model: str, levers: dict[str, Any]) -> None:
     sock = socket.socket(fileno=fd)
     orders = _Orders(sock)
     try:
+        orders.read(wait=False)  # it may have gone before we asked to die with it
         core = Core(model, levers)
         sock.sendall(packed(Ready(core.warm())))
         while True:

@@ -104,11 +104,15 @@ class PrefixMirror:
             block.users -= 1
             if block.users:
                 continue
-            if self._known.get(block.key) is not block or block.key in self._idle_blocks:
-                self._unused += 1  # another block has the same content
+            mine = self._known.get(block.key) is block
+            twin = self._idle_blocks.get(block.key)
+            if mine and twin is None:
+                self._idle_blocks[block.key] = block
+                heapq.heappush(self._idle, (block.used, block.key))
                 continue
-            self._idle_blocks[block.key] = block
-            heapq.heappush(self._idle, (block.used, block.key))
+            self._unused += 1  # another block has the same content
+            if mine and twin is not None:
+                self._known[block.key] = twin
 
     def _take(self, held: _Held, key: int) -> bool:
         block = self._known.get(key)
@@ -116,7 +120,8 @@ class PrefixMirror:
             return False
         block.users += 1
         block.used = self._clock
-        self._idle_blocks.pop(key, None)
+        if self._idle_blocks.get(key) is block:
+            del self._idle_blocks[key]
         held.blocks.append(block)
         return True
 
@@ -145,5 +150,7 @@ class PrefixMirror:
             used, key = heapq.heappop(self._idle)
             block = self._idle_blocks.get(key)
             if block is not None and block.used == used:
-                del self._idle_blocks[key], self._known[key]
+                del self._idle_blocks[key]
+                if self._known.get(key) is block:
+                    del self._known[key]
                 return

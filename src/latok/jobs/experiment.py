@@ -27,6 +27,7 @@ _ABOVE_ZERO = (
     "duration",
     "budget",
     "highest",
+    "processes",
     "max_requests",
     "max_tokens_spent",
 )
@@ -66,6 +67,7 @@ class Experiment:
     key_env: str | None = None
     ca: str | None = None
     timeout: str | float = 600.0
+    processes: int | None = None
     max_requests: int | None = None
     max_tokens_spent: int | None = None
     runs: str = "runs"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from latok.jobs.experiment import Experiment
 from latok.jobs.runs import LOG, captures
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.load.drive import Driven, Plan, Progress
-from latok.load.fleet import hold
+from latok.load.fleet import hold, logs
 from latok.records import Closed, Load, Manifest, Open, Record, write_manifest, write_records
 from latok.version import VERSION
 from latok.wire.capture import record_of
@@ -44,6 +46,9 @@ class Held(NamedTuple):
 
 # With neither --requests nor --duration a point is held this long after its warm-up.
 _DURATION = 30.0
+# What one driver's process bears with its error in the tens of microseconds, and some room: streams
+# of 50 tokens a second, and requests a second (benchmarks/driver_error.py).
+_STREAMS, _RATE = 500, 2000.0
 # An open loop is warm after this many seconds' worth of requests.
 _OPEN_WARM_UP = 2.0
 
@@ -170,9 +175,15 @@ def hold_point(
         versions=versions(),
     )
     _keep(folder, manifest)
-    prepared = session.prepared(app, maker, seed=asked.seed, first_id=first_id)
-    driven = hold(plan, prepared, folder / LOG, watch=watch)
-    manifest = _driven(manifest, driven)
+    processes = asked.processes or _processes(load)
+    driven = hold(
+        plan,
+        lambda: session.prepared(app, maker, seed=asked.seed, first_id=first_id),
+        folder / LOG,
+        watch=watch,
+        processes=processes,
+    )
+    manifest = _driven(manifest, driven, processes)
     dialect = session.found.dialect
     records = sorted(
         (record_of(capture, dialect) for capture in captures(folder)),
@@ -188,11 +199,17 @@ def hold_point(
     )
 
 
+def _processes(load: Load) -> int:
+    """One driver, until one would not do and there are cores for more."""
+    much = load.concurrency / _STREAMS if isinstance(load, Closed) else load.rate / _RATE
+    return max(1, min(math.ceil(much), os.cpu_count() or 1))
+
+
 def _left(most: int | None, spent: int) -> int | None:
     return None if most is None else max(most - spent, 0)
 
 
-def _driven(manifest: Manifest, driven: Driven) -> Manifest:
+def _driven(manifest: Manifest, driven: Driven, processes: int) -> Manifest:
     return msgspec.structs.replace(
         manifest,
         started_at=driven.started_at,
@@ -201,6 +218,7 @@ def _driven(manifest: Manifest, driven: Driven) -> Manifest:
         clock_step=driven.clock_step,
         kernel_stamps=driven.kernel_stamps,
         client_cpu_s=driven.client_cpu_s,
+        processes=processes,
     )
 
 
@@ -211,7 +229,8 @@ def _keep(folder: Path, manifest: Manifest, records: list[Record] | None = None)
             write_records(folder, records)
         write_manifest(folder, manifest)
         if records is not None:
-            (folder / LOG).unlink(missing_ok=True)
+            for log in logs(folder / LOG):
+                log.unlink(missing_ok=True)
     except OSError as why:
         raise UsageError(
             f"cannot write to {folder}: {why.strerror}; what was measured so far can be read"

@@ -11,6 +11,7 @@ from latok.analysis.frontier import Map
 from latok.analysis.metrics import point
 from latok.analysis.point import Point
 from latok.errors import UsageError
+from latok.load.fleet import logs
 from latok.records import MANIFEST, RECORDS, Manifest, Record, read_manifest, read_records
 from latok.wire.capture import Capture, read_log, record_of
 from latok.wire.dialects import dialect_named
@@ -42,11 +43,10 @@ def _decoded(folder: Path, manifest: Manifest) -> Iterator[Record]:
 
 def captures(folder: Path) -> Iterator[Capture]:
     """What the driver wrote, as far as it is whole."""
-    try:
-        with (folder / LOG).open("rb") as file:
-            yield from read_log(file)
-    except FileNotFoundError:
-        return
+    for log in logs(folder / LOG):
+        if log.exists():
+            with log.open("rb") as file:
+                yield from read_log(file)
 
 
 def _window(records: Iterable[Record]) -> tuple[float, float] | None:

@@ -69,6 +69,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     most_requests: int | None = None
     most_tokens: int | None = None  # asked of prompts and answers together
     limit: float | None = None  # the whole run, window or not
+    # One of several processes: which, of how many, and the wall-clock time that is zero for all.
+    # `load`, `due`, `requests` and the rest are those of all together.
+    part: int = 0
+    parts: int = 1
+    zero: float | None = None
+
+    def mine(self, whole: int) -> int:
+        """This process's share of so many."""
+        return whole // self.parts + (self.part < whole % self.parts)
 
 
 class Prepared(msgspec.Struct, frozen=True, array_like=True):
@@ -163,6 +172,13 @@ class Driver:
         self._epoll = select.epoll()
         self._streams: dict[int, _Stream] = {}
         self._free: list[_Stream] = []
+        load, wanted = plan.load, plan.requests
+        self._slots = plan.mine(load.concurrency) if isinstance(load, Closed) else 0
+        self._warm_up = max(plan.mine(plan.warm_up), min(plan.warm_up, 1))
+        self._wanted = None if wanted is None else max(plan.mine(wanted), 1)
+        self._most_requests = plan.most_requests and plan.mine(plan.most_requests)
+        self._most_tokens = plan.most_tokens and plan.mine(plan.most_tokens)
+        self._released = plan.parts == 1
         self._slots_due: list[tuple[float, int]] = []  # closed loop: when which slot may send
         self._slot_of: dict[int, int] = {}  # request id → slot
         self._slots_started = 0
@@ -187,12 +203,21 @@ class Driver:
         """Ends the run now; what is in flight is kept as it is and marked `cut`."""
         self._stopped = self._stopped or "interrupted"
 
+    def release(self, *_: Any) -> None:
+        """Of several processes: all have their windows, none needs to hold its load any longer."""
+        self._released = True
+
     # --- the loop ---
 
     def run(self) -> Driven:
         """Drives until the window is done. Raises nothing for what the target does."""
         monotonic = time.monotonic_ns() - time.time_ns() + self._zero
+        if self._plan.zero is not None:
+            monotonic += int(self._plan.zero * 1e9) - self._zero
+            self._zero = int(self._plan.zero * 1e9)
         self._open_connections()
+        while (early := -self._clock()) > 0 and not self._stopped:
+            time.sleep(min(early, 0.05))
         self._arm(self._clock())
         next_look = 0.0
         while not self._finished(now := self._clock()):
@@ -260,7 +285,7 @@ class Driver:
             self._window_to = now if over else math.inf
         if math.isinf(self._window_to):
             return self._exhausted and self._sent == self._over
-        return not self._window_left
+        return self._released and not self._window_left
 
     # --- starting requests ---
 
@@ -268,7 +293,7 @@ class Driver:
         """Connections are opened, and TLS shaken, before the load starts."""
         load = self._plan.load
         # An open loop opens more when it needs them; few of them are needed at low rates.
-        for _ in range(load.concurrency if isinstance(load, Closed) else 8):
+        for _ in range(self._slots if isinstance(load, Closed) else 8):
             self._connect(None)
         greeting = (_State.CONNECTING, _State.SHAKING)
         while any(stream.state in greeting for stream in self._streams.values()):
@@ -281,9 +306,10 @@ class Driver:
         plan = self._plan
         if isinstance(plan.load, Closed):
             step = plan.ramp / plan.load.concurrency
-            self._slots_due = [(now + n * step, n) for n in range(plan.load.concurrency)]
+            mine = range(plan.part, plan.load.concurrency, plan.parts)
+            self._slots_due = [(now + n * step, n) for n in mine]
         else:
-            self._dues = (now + due for due in plan.due)
+            self._dues = (now + due for due in plan.due[plan.part :: plan.parts])
             self._next_arrival = next(self._dues, math.inf)
 
     def _next_due(self) -> float:
@@ -301,9 +327,8 @@ class Driver:
             self._exhausted = self._exhausted or math.isinf(self._next_arrival)
 
     def _maybe_open_window(self, now: float) -> None:
-        load = self._plan.load
-        started = not isinstance(load, Closed) or self._slots_started >= load.concurrency
-        warm = self._over >= self._plan.warm_up and (started or self._plan.warm_up == 0)
+        started = self._slots_started >= self._slots
+        warm = self._over >= self._warm_up and (started or self._warm_up == 0)
         if self._window_from is None and warm:
             self._window_from = now
             self._window_cpu = time.process_time()
@@ -318,7 +343,7 @@ class Driver:
         self._tokens += request.prompt_tokens + request.max_tokens
         if slot is not None:
             self._slot_of[request.id] = slot
-        if self._window_sent == self._plan.requests:  # this one is only there to hold the load
+        if self._window_sent == self._wanted:  # this one is only there to hold the load
             self._window_to = min(self._window_to, self._clock())
         if self._window_from is not None and math.isinf(self._window_to):
             self._window_sent += 1
@@ -342,10 +367,10 @@ class Driver:
 
     def _forbidden(self, request: Request) -> bool:
         """Whether this request would be more than may be asked."""
-        plan, tokens = self._plan, self._tokens + request.prompt_tokens + request.max_tokens
-        if plan.most_requests is not None and self._sent >= plan.most_requests:
-            self._why = f"{plan.most_requests} requests were sent, as many as allowed"
-        elif plan.most_tokens is not None and tokens > plan.most_tokens:
+        tokens = self._tokens + request.prompt_tokens + request.max_tokens
+        if self._most_requests is not None and self._sent >= self._most_requests:
+            self._why = f"{self._sent} requests were sent, as many as allowed"
+        elif self._most_tokens is not None and tokens > self._most_tokens:
             self._why = f"{self._tokens} tokens were asked for; the next would be too many"
         else:
             return False
@@ -573,6 +598,7 @@ class Driver:
         phase = "warming up"
         if self._window_from is not None:
             phase = "measuring" if math.isinf(self._window_to) else "finishing"
+            phase = phase if phase == "measuring" or self._window_left else "done"
         in_flight = self._sent - self._over
         self._idle(
             Progress(now, phase, in_flight, self._sent, self._over, self._failed, self._reads)

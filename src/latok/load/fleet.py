@@ -1,4 +1,4 @@
-"""The driver in a process of its own, so that nothing else of latok is in its way.
+"""The driver in a process of its own (or several), so that nothing else of latok is in its way.
 
 Down its stdin go the plan and the requests (a bounded pipe: the parent builds them ahead, the
 worker takes them in quiet moments); up its stdout come progress and, at the end, how it went. The
@@ -11,16 +11,18 @@ import contextlib
 import gc
 import os
 import select
+import selectors
 import signal
 import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
@@ -34,55 +36,107 @@ _AHEAD = 512  # requests in stock before the clock starts, and at the most after
 
 
 def hold(
-    plan: Plan, requests: Iterable[Prepared], log: Path, *, watch: Callable[[Progress], None]
+    plan: Plan,
+    requests: Callable[[], Iterable[Prepared]],
+    log: Path,
+    *,
+    watch: Callable[[Progress], None],
+    processes: int = 1,
 ) -> Driven:
-    """Holds the load of `plan` and leaves its captures in `log`.
+    """Holds the load of `plan` and leaves its captures in `log` (and `log` with `.1`, `.2`, …).
 
-    Ctrl-C ends the run early: what was measured is in the log and `ended` is "interrupted"; a
-    second Ctrl-C kills the worker. Raises UsageError if the log cannot be written.
+    `requests` gives the same requests whenever it is called: of several processes each takes its
+    share of them. Ctrl-C ends the run early: what was measured is in the log and `ended` is
+    "interrupted"; a second Ctrl-C kills the workers. Raises UsageError if a log cannot be written.
     """
+    if processes > 1:  # time enough to start, to build requests and to connect
+        zero = time.time() + 2.0
+        plan = msgspec.structs.replace(plan, parts=processes, zero=zero)
+    workers = [_worker(plan, part, requests, log) for part in range(processes)]
+    try:
+        with _interrupts_to(workers):
+            driven = _follow(workers, watch)
+    finally:
+        for worker in workers:
+            _end(worker)
+    whole = _together(driven)
+    if whole.why.startswith("cannot write"):
+        raise UsageError(whole.why)
+    return whole
+
+
+def logs(log: Path) -> list[Path]:
+    """The logs that a run may have left, one for each process."""
+    return [log, *sorted(log.parent.glob(log.name + ".*"))]
+
+
+def _worker(
+    plan: Plan, part: int, requests: Callable[[], Iterable[Prepared]], log: Path
+) -> subprocess.Popen[bytes]:
     worker = subprocess.Popen(
-        [sys.executable, "-m", "latok.load.fleet", str(log)],
+        [sys.executable, "-m", "latok.load.fleet", f"{log}.{part}" if part else str(log)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # the terminal's Ctrl-C is for us; we tell the worker
     )
     assert worker.stdin is not None
-    assert worker.stdout is not None
-    feeder = threading.Thread(target=_feed, args=(worker.stdin, plan, requests), daemon=True)
-    feeder.start()
+    plan = msgspec.structs.replace(plan, part=part)
+    mine = (prepared for prepared in islice(requests(), part, None, plan.parts))
+    threading.Thread(target=_feed, args=(worker.stdin, plan, mine), daemon=True).start()
+    return worker
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    for pipe in (worker.stdout, worker.stdin):
+        with contextlib.suppress(OSError):
+            if pipe is not None:
+                pipe.close()
     try:
-        with _interrupts_to(worker):
-            driven = _follow(worker.stdout, watch)
-    finally:
-        with contextlib.suppress(OSError):
-            worker.stdout.close()
-        try:
-            worker.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
-        with contextlib.suppress(OSError):
-            worker.stdin.close()
-    if driven.why.startswith("cannot write"):
-        raise UsageError(driven.why)
-    return driven
+        worker.wait(timeout=2)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+
+
+def _together(driven: Sequence[Driven]) -> Driven:
+    """What several workers did, as one: the window is where all of them held their load."""
+    first = driven[0]
+    windows = [each.window for each in driven if each.window is not None]
+    window = None
+    if len(windows) == len(driven):
+        window = max(start for start, _ in windows), min(end for _, end in windows)
+    ends = {each.ended for each in driven}
+    return Driven(
+        started_at=first.started_at,
+        window=window if window and window[0] < window[1] else None,
+        ended="interrupted"
+        if "interrupted" in ends
+        else "unfinished"
+        if "unfinished" in ends
+        else "complete",
+        clock_step=max(each.clock_step for each in driven),
+        kernel_stamps=all(each.kernel_stamps for each in driven),
+        client_cpu_s=sum(each.client_cpu_s for each in driven),
+        why=next((each.why for each in driven if each.why), ""),
+    )
 
 
 @contextlib.contextmanager
-def _interrupts_to(worker: subprocess.Popen[bytes]) -> Iterator[None]:
-    """While it lasts Ctrl-C asks the worker to end, and a second one kills it.
+def _interrupts_to(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """While it lasts Ctrl-C asks the workers to end, and a second one kills them.
 
-    A handler, not the exception: that would cut what the worker is just saying in two.
+    A handler, not the exception: that would cut what a worker is just saying in two.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals go to the main thread; who holds loads from others stops them otherwise
         return
 
-    ways = iter((worker.terminate, worker.kill))
+    ways = chain((signal.SIGTERM,), repeat(signal.SIGKILL))
 
     def interrupt(*_: object) -> None:
-        next(ways, worker.kill)()
+        way = next(ways)
+        for worker in workers:
+            worker.send_signal(way)
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
@@ -103,16 +157,58 @@ def _feed(pipe: IO[bytes], plan: Plan, requests: Iterable[Prepared]) -> None:
         pass
 
 
-def _follow(pipe: IO[bytes], watch: Callable[[Progress], None]) -> Driven:
-    """Reads what the worker says until it says how it went."""
+def _follow(
+    workers: Sequence[subprocess.Popen[bytes]], watch: Callable[[Progress], None]
+) -> list[Driven]:
+    """Hears the workers until each has said how it went; frees them when all have their windows."""
     decoder = msgspec.msgpack.Decoder(Progress | dict)
-    while len(head := pipe.read(_LENGTH.size)) == _LENGTH.size:
-        said = decoder.decode(pipe.read(_LENGTH.unpack(head)[0]))
-        if isinstance(said, Progress):
-            watch(said)
-        else:
-            return msgspec.convert(said, Driven)
-    raise LatokError("the load driver died; what it measured is in the run's folder")
+    latest: dict[int, Progress] = {}
+    found: dict[int, Driven] = {}
+    with selectors.DefaultSelector() as ready:
+        for part, worker in enumerate(workers):
+            assert worker.stdout is not None
+            ready.register(worker.stdout, selectors.EVENT_READ, part)
+        while len(found) < len(workers):
+            for key, _ in ready.select():
+                part, pipe = key.data, key.fileobj
+                said = _said(pipe, decoder)  # type: ignore[arg-type]  # what was registered
+                if isinstance(said, Progress):
+                    latest[part] = said
+                    if len(latest) == len(workers):
+                        watch(_summed(list(latest.values())))
+                    if all(each.phase == "done" for each in latest.values()):
+                        _signal(workers, signal.SIGUSR1)
+                else:
+                    found[part] = msgspec.convert(said, Driven)
+                    ready.unregister(pipe)
+                    if found[part].ended == "unfinished":  # the others' load alone is another load
+                        _signal(workers, signal.SIGTERM)
+    return [found[part] for part in range(len(workers))]
+
+
+def _signal(workers: Sequence[subprocess.Popen[bytes]], way: signal.Signals) -> None:
+    if len(workers) > 1:
+        for worker in workers:
+            worker.send_signal(way)
+
+
+def _said(pipe: IO[bytes], decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+    head = pipe.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        raise LatokError("the load driver died; what it measured is in the run's folder")
+    return decoder.decode(pipe.read(_LENGTH.unpack(head)[0]))
+
+
+def _summed(parts: Sequence[Progress]) -> Progress:
+    order = ("warming up", "measuring", "finishing", "done")
+    return Progress(
+        max(part.at for part in parts),
+        min((part.phase for part in parts), key=order.index),
+        *(
+            sum(getattr(part, name) for part in parts)
+            for name in ("in_flight", "sent", "ended", "failed", "reads")
+        ),
+    )
 
 
 # --- the worker ----------------------------------------------------------------------------------
@@ -217,6 +313,7 @@ def _work(log: Path) -> None:
     file = log.open("ab", buffering=1 << 20)
     driver = Driver(plan, stock, ended, idle)
     signal.signal(signal.SIGTERM, driver.stop)
+    signal.signal(signal.SIGUSR1, driver.release)
     with contextlib.suppress(OSError):  # where we may: read at once although every core is busy
         os.setpriority(os.PRIO_PROCESS, 0, -20)
     gc.collect()

@@ -19,11 +19,13 @@ import json
 import select
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import httptools
@@ -36,21 +38,25 @@ class Step(NamedTuple):
     """One thing to do, `at` seconds after the request was received.
 
     `data` goes out as it is (a script writes its own HTTP framing); `tokens` and `kind` say what
-    a reader should make of it; `end`: then close politely (`close`) or with a reset (`reset`).
+    a reader should make of it (None: it cannot know how many). `end`: then close politely
+    (`close`), with a reset (`reset`), our half only (`half`); or the whole server dies, every
+    connection with it (`die`), until a later step raises it again (`rise`).
     """
 
     at: float
-    data: bytes
-    tokens: int = 0
+    data: bytes = b""
+    tokens: int | None = 0
     kind: str = ""
-    end: Literal["", "close", "reset"] = ""
+    end: Literal["", "close", "reset", "half", "die", "rise"] = ""
 
 
 class Asked(NamedTuple):
-    """A request as a script sees it: its number (from 0), the path, the JSON body."""
+    """A request as a script sees it: its number (from 0), method and path, headers, JSON body."""
 
     n: int
+    method: str
     path: str
+    headers: dict[str, str]
     body: Any
 
 
@@ -66,6 +72,16 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding
 TAIL = b"0\r\n\r\n"
 
 
+def response(value: Any, status: str = "200 OK", headers: str = "") -> bytes:
+    """A JSON value as a whole response. `headers` are lines, each with its end."""
+    body = json.dumps(value).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+NOT_FOUND = response({"detail": "Not Found"}, "404 Not Found")
+
+
 def event(value: Any) -> bytes:
     """A JSON value as one server-sent event in one HTTP chunk."""
     return chunked(b"data: " + json.dumps(value).encode() + b"\n\n")
@@ -74,8 +90,13 @@ def event(value: Any) -> bytes:
 def steady(asked: Asked) -> Iterator[Step]:
     """Tokens at an even pace, as the request's `model` says: `steady:ttft=0.05,gap=0.02`.
 
-    One token an event, `max_tokens` of them, then usage with the golden number, then [DONE].
+    One token an event, `max_tokens` of them, then usage with the golden number, then [DONE]. Who
+    asks for models is told of one.
     """
+    if not asked.path.endswith("/completions"):
+        models = response({"data": [{"id": "steady"}]})
+        yield Step(0.0, models if asked.path == "/v1/models" else NOT_FOUND)
+        return
     words = dict(w.split("=") for w in str(asked.body["model"]).partition(":")[2].split(",") if w)
     ttft, gap = float(words.get("ttft", 0.05)), float(words.get("gap", 0.02))
     tokens = int(asked.body["max_tokens"])
@@ -98,7 +119,10 @@ class _Talk:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.parser: Any = httptools.HttpRequestParser(self)
-        self.path, self.body, self.complete = "", b"", False
+        self.path, self.headers, self.body, self.complete = "", dict[str, str](), b"", False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_url(self, url: bytes) -> None:
         self.path = url.decode("latin-1")
@@ -122,13 +146,25 @@ class _Answer(NamedTuple):
 class Golden:
     """The server. `run()` serves until `stop()`."""
 
-    def __init__(self, script: Script, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        script: Script,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        certificate: Path | None = None,
+    ) -> None:
+        """`certificate`: speaks TLS with it; its key is in the same file."""
         self._script = script
-        self._listener = socket.create_server((host, port), backlog=4096)
-        self._listener.setblocking(False)
-        self.url = f"http://{host}:{self._listener.getsockname()[1]}"
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(certificate)
         self._epoll = select.epoll()
-        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+        self._address = host, port
+        self._listen()
+        scheme = "https" if certificate else "http"
+        self.url = f"{scheme}://{host}:{self._address[1]}"
         self._talks: dict[int, _Talk] = {}
         self._due: list[tuple[float, int, Step, _Answer]] = []
         self._serial = 0
@@ -151,19 +187,38 @@ class Golden:
                 _, _, step, answer = heapq.heappop(self._due)
                 self._send(step, answer)
 
+    def _listen(self) -> None:
+        self._listener = socket.create_server(self._address, backlog=4096)
+        self._listener.setblocking(False)
+        self._address = self._listener.getsockname()
+        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+
+    def _die(self) -> None:
+        """The process is gone, as its clients see it: connections reset, and nobody listens."""
+        if self._listener.fileno() < 0:
+            return
+        self._epoll.unregister(self._listener.fileno())
+        self._listener.close()
+        for talk in list(self._talks.values()):
+            self._close(talk, reset=True)
+
     def _accept(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
                 sock, _ = self._listener.accept()
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._tls is not None:
+                    sock = self._tls.wrap_socket(
+                        sock, server_side=True, do_handshake_on_connect=False
+                    )
                 self._talks[sock.fileno()] = _Talk(sock)
                 self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def _receive(self, talk: _Talk) -> None:
         try:
-            data = talk.sock.recv(_READ)
-        except BlockingIOError:
+            data = talk.sock.recv(_READ)  # of a TLS record more than it holds: none is left behind
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError:
             data = b""
@@ -175,27 +230,19 @@ class Golden:
             self._answer(talk, time.time())
 
     def _answer(self, talk: _Talk, received: float) -> None:
-        path, body = talk.path, talk.body
+        method = talk.parser.get_method().decode()
+        path, headers, body = talk.path, talk.headers, talk.body
         talk.parser = httptools.HttpRequestParser(talk)
-        talk.body, talk.complete = b"", False
+        talk.headers, talk.body, talk.complete = {}, b"", False
+        sent: list[Any] = []
+        asked = Asked(len(self._truth), method, path, headers, json.loads(body or b"null"))
         if path == "/truth":
-            self._whole(talk, self._truth)
-        elif path == "/v1/models":
-            self._whole(talk, {"data": [{"id": "steady"}]})
-        elif path == "/tokenize":
-            talk.sock.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            steps: Iterable[Step] = [Step(0.0, response(self._truth))]
         else:
-            sent: list[Any] = []
-            asked = Asked(len(self._truth), path, json.loads(body or b"null"))
+            steps = self._script(asked)
+        if method == "POST":
             self._truth.append({"received": received, "path": path, "sent": sent})
-            self._next(_Answer(talk, iter(self._script(asked)), received, sent))
-
-    def _whole(self, talk: _Talk, value: Any) -> None:
-        body = json.dumps(value).encode()
-        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
-        talk.sock.setblocking(True)
-        talk.sock.sendall(f"{head}{len(body)}\r\n\r\n".encode() + body)
-        talk.sock.setblocking(False)
+        self._next(_Answer(talk, iter(steps), received, sent))
 
     def _next(self, answer: _Answer) -> None:
         step = next(answer.steps, None)
@@ -204,26 +251,43 @@ class Golden:
             heapq.heappush(self._due, (answer.received + step.at, self._serial, step, answer))
 
     def _send(self, step: Step, answer: _Answer) -> None:
+        if step.end == "rise":
+            if self._listener.fileno() < 0:
+                self._listen()
+            return
         sock = answer.talk.sock
         if sock.fileno() < 0:  # the client left
             return
         before = time.time()
         try:
-            sock.send(step.data)
+            size = sock.send(step.data) if step.data else 0
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            size = 0
         except OSError:
             self._close(answer.talk)
             return
+        if size < len(step.data):  # the client is slow: the rest a little later
+            rest = step._replace(data=step.data[size:])
+            self._serial += 1
+            heapq.heappush(self._due, (before + 0.001, self._serial, rest, answer))
+            return
         answer.sent.append((before, time.time(), step.tokens, step.kind))
-        if step.end == "reset":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        if step.end:
-            self._close(answer.talk)
+        if step.end == "half":
+            sock.shutdown(socket.SHUT_WR)
+        elif step.end == "die":
+            self._die()
+            self._next(answer)
+        elif step.end:
+            self._close(answer.talk, reset=step.end == "reset")
         else:
             self._next(answer)
 
-    def _close(self, talk: _Talk) -> None:
+    def _close(self, talk: _Talk, *, reset: bool = False) -> None:
         fd = talk.sock.fileno()
         if fd >= 0:
+            if reset:
+                linger = struct.pack("ii", 1, 0)
+                talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self._talks.pop(fd, None)
             self._epoll.unregister(fd)
             talk.sock.close()
@@ -233,9 +297,12 @@ class Golden:
 
 
 @contextlib.contextmanager
-def golden(script: str = "latok.load.golden:steady") -> Iterator[str]:
+def golden(
+    script: str = "latok.load.golden:steady", certificate: Path | None = None
+) -> Iterator[str]:
     """Starts the server with the script at `module:function` and gives its URL."""
     command = [sys.executable, "-m", "latok.load.golden", script]
+    command += [str(certificate)] if certificate else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as server:
         assert server.stdout is not None
         try:
@@ -244,10 +311,10 @@ def golden(script: str = "latok.load.golden:steady") -> Iterator[str]:
             server.terminate()
 
 
-def _serve(script: str) -> None:
+def _serve(script: str, certificate: Path | None = None) -> None:
     module, _, name = script.partition(":")
     sys.path.insert(0, "")
-    server = Golden(getattr(importlib.import_module(module), name))
+    server = Golden(getattr(importlib.import_module(module), name), certificate=certificate)
     signal.signal(signal.SIGTERM, server.stop)
     print(server.url, flush=True)
     gc.freeze()
@@ -256,4 +323,4 @@ def _serve(script: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], *map(Path, sys.argv[2:]))

@@ -198,7 +198,7 @@ class _Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._transport is None:
+        if self._transport is None or self._fed > _REQUEST_LIMIT or self._parser.should_upgrade():
             return
         exchange = Exchange(
             self,
@@ -220,11 +220,14 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as why:
-            # An offer to change the protocol may be ignored: the request itself has been handed
-            # over, what follows is the next one.
+            # An offer to change the protocol (Java's client makes one by default) may be ignored,
+            # but the parser has stopped before the body: it reads the request again without.
+            lines = [b"%b %b HTTP/1.1" % (self._parser.get_method(), self._url)]
+            hop = (b"upgrade", b"connection")
+            lines += [b"%b: %b" % pair for pair in self._headers.items() if pair[0] not in hop]
+            self._clear()
             self._parser = httptools.HttpRequestParser(self)
-            if rest := data[why.args[0] :]:
-                self._feed(rest)
+            self._feed(b"\r\n".join([*lines, b"", data[why.args[0] :]]))
 
     def _next(self) -> None:
         while self._current is None and self._waiting:

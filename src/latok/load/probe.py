@@ -24,11 +24,18 @@ from latok.errors import TargetError, UsageError
 from latok.load.socket import tls_context
 from latok.records import Request, Usage
 from latok.version import VERSION
-from latok.wire.dialects import DIALECTS, EXTRAS, Dialect, error_text
+from latok.wire.dialects import DIALECTS, Dialect, dialect_named, error_text
 from latok.wire.http1 import request_bytes
-from latok.wire.sse import EventStream
 
-_ENDPOINTS = tuple(row.path for row in DIALECTS.values())
+# What only one kind of server answers to GET, the word that is in it, and what to speak there, best
+# first. llama.cpp's OpenAI paths say as much as its own and use the model's chat template.
+_LANDMARKS = (
+    ("/api/version", "version", ("ollama-chat", "ollama-generate")),
+    ("/info", "model_id", ("tgi",)),
+    ("/props", "default_generation_settings", ("openai-chat", "openai-completions", "llamacpp")),
+)
+# Elsewhere. A POST to a path that is not there costs a 404.
+_USUAL = ("openai-chat", "openai-completions", "openai-responses", "anthropic")
 _PATIENCE = 120.0  # seconds for the one probe request: a cold server may load its model first
 
 
@@ -101,10 +108,9 @@ def site(
     if parts.username or parts.password:
         raise UsageError("a password in the URL would end up in reports; use --key-env or --header")
     base = parts.path.rstrip("/")
-    for endpoint in _ENDPOINTS:
-        if base.endswith((endpoint, endpoint.removeprefix("/v1"))):
-            path = path or base
-            base = base.removesuffix(endpoint.removeprefix("/v1"))
+    if row := _spoken_at(base):
+        path = path or base
+        base = base.removesuffix(_ending(row))
     return Site(
         scheme=parts.scheme,
         host=parts.hostname,
@@ -114,6 +120,29 @@ def site(
         headers=tuple(headers),
         ca=ca,
     )
+
+
+def _ending(dialect: Dialect) -> str:
+    return dialect.path.removeprefix("/v1")
+
+
+def _spoken_at(path: str) -> Dialect | None:
+    """The dialect whose endpoint a path ends with; the longest, if several."""
+    fitting = [row for row in DIALECTS.values() if path.endswith(_ending(row))]
+    return max(fitting, key=lambda row: len(row.path), default=None)
+
+
+def _dressed(where: Site, dialect: Dialect) -> Site:
+    """A site as a dialect wants to be asked: the key where it looks for it, and its own headers."""
+    given = {name.lower() for name, _ in where.headers}
+    own = [pair for pair in dialect.headers if pair[0] not in given]
+    keyed = [
+        (dialect.key, value.removeprefix("Bearer "))
+        if name.lower() == "authorization" and dialect.key != "Authorization"
+        else (name, value)
+        for name, value in where.headers
+    ]
+    return replace(where, headers=(*keyed, *own))
 
 
 class _Talk:
@@ -180,77 +209,140 @@ def find(
     dialect: str | None = None,
     body: Mapping[str, Any] | None = None,
 ) -> Found:
-    """Asks for the models, then sends `request` once, with ever fewer extras until it is accepted.
+    """Asks what is served, then sends `request` once, with ever fewer extras until it is accepted.
 
+    The dialect is the one that is named, or that the path tells, or the first that is understood.
     Raises TargetError if nothing there answers like a language model.
     """
-    talk = _Talk(where)
-    named, context = _model(talk, where, model)
-    rows = [DIALECTS[dialect]] if dialect else list(DIALECTS.values())
-    if where.path and not dialect:
-        rows = [r for r in rows if where.path.endswith(r.path.removeprefix("/v1"))] or rows[:1]
+    named = dialect_named(dialect) if dialect else _spoken_at(where.path)
+    told = _Told(_dressed(where, named) if named else where)
+    rows = [named] if named else _worth_trying(told)
+    model = model or told.model()
     refusals = []
     for row in rows:
-        path = where.path or where.base + row.path
-        found = _accepted(talk, row, path, named, body or {}, request)
+        place = replace(_dressed(where, row), path=where.path or where.base + row.path)
+        found = _accepted(place, row, model, body or {}, request)
         if isinstance(found, str):
-            refusals.append(f"POST {path}: {found}")
+            refusals.append(f"POST {place.path}: {found}")
             continue
         accepts, usage, server, seconds = found
         return Found(
-            model=named,
+            model=model,
             dialect=row,
-            site=replace(where, path=path),
+            site=place,
             accepts=accepts,
-            context=context,
+            context=told.context(model, row),
             usage=usage,
             server=server,
             seconds=seconds,
         )
-    raise TargetError(f"{where.url} does not serve a model: {'; '.join(refusals)}")
+    there = [text for text in refusals if not re.search(": HTTP 40[45]", text)]
+    raise TargetError(f"{where.url} does not serve a model: {'; '.join(there or refusals[:2])}")
 
 
-def _model(talk: _Talk, where: Site, model: str | None) -> tuple[str, int | None]:
-    """The model to ask for, and its context if the list says; the list's first by default."""
-    status, _, body = talk.ask("GET", where.base + "/v1/models")
-    listed: list[dict[str, Any]] = []
-    if status == 200:
-        try:
-            said = msgspec.json.decode(body)
-            listed = [row for row in said.get("data", []) if isinstance(row, dict)]
-        except (msgspec.DecodeError, AttributeError):
-            listed = []
-    if model is None:
-        if not listed:
-            hint = "does it need a key (--key-env)?" if status in (401, 403) else "name a --model"
-            raise TargetError(f"{where.url}/v1/models lists no model (HTTP {status}); {hint}")
-        model = str(listed[0].get("id"))
-    row = next((row for row in listed if row.get("id") == model), {})
-    meta = row.get("meta") or {}  # llama.cpp says it there: per slot it is n_ctx
-    context = row.get("max_model_len") or meta.get("n_ctx") or meta.get("n_ctx_train")
-    return model, int(context) if isinstance(context, int) else None
+def _worth_trying(told: _Told) -> list[Dialect]:
+    for path, word, names in _LANDMARKS:
+        if word in told.at(path):
+            return [DIALECTS[name] for name in dict.fromkeys((*names, *_USUAL))]
+    return [DIALECTS[name] for name in _USUAL]
+
+
+class _Told:
+    """What a site says of its models, wherever servers of its kind say it; each is asked once."""
+
+    def __init__(self, where: Site) -> None:
+        self._where = where
+        self._talk = _Talk(where)
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._refused = False
+
+    def at(self, path: str, body: Any = None) -> dict[str, Any]:
+        """The JSON object there; empty if there is none. Raises TargetError if nobody answers."""
+        if path not in self._answers:
+            method = "GET" if body is None else "POST"
+            status, _, answer = self._talk.ask(method, self._where.base + path, body)
+            self._answers[path] = _object(answer) if status == 200 else {}
+            self._refused = self._refused or status in (401, 403)
+        return self._answers[path]
+
+    def model(self) -> str:
+        """The first model that is listed. Raises TargetError if none is."""
+        names = (
+            [row.get("id") for row in _rows(self.at("/v1/models").get("data"))]
+            or [row.get("name") for row in _rows(self.at("/api/tags").get("models"))]
+            or [self.at("/info").get("model_id"), self.at("/props").get("model_path")]
+        )
+        for name in names:
+            if isinstance(name, str):
+                return name
+        hint = "does it need a key (--key-env)?" if self._refused else "name a --model"
+        raise TargetError(f"{self._where.url} lists no model; {hint}")
+
+    def context(self, model: str, dialect: Dialect) -> int | None:
+        """How many tokens prompt and answer may have together, if the site says."""
+        if dialect.name.startswith("ollama"):
+            return self._ollama_context(model)
+        if dialect.name == "tgi":
+            return _whole(self.at("/info").get("max_total_tokens"))
+        listed = _rows(self.at("/v1/models").get("data"))
+        row = next((row for row in listed if row.get("id") == model), {})
+        meta = _dict(row.get("meta"))  # llama.cpp's; there n_ctx is that of one slot
+        told = _whole(row.get("max_model_len")) or _whole(meta.get("n_ctx"))
+        if told is None and (meta or dialect.name == "llamacpp"):
+            settings = _dict(self.at("/props").get("default_generation_settings"))
+            told = _whole(settings.get("n_ctx")) or _whole(meta.get("n_ctx_train"))
+        return told
+
+    def _ollama_context(self, model: str) -> int | None:
+        """Of the model as it is loaded; else as its file sets it; else what it was made for.
+
+        Ollama cuts a longer prompt without a word, and by default loads far less than the last.
+        """
+        for row in _rows(self.at("/api/ps").get("models")):
+            if model in (row.get("name"), row.get("model")) and row.get("context_length"):
+                return _whole(row["context_length"])
+        shown = self.at("/api/show", {"model": model})
+        if found := re.search(r"^num_ctx\s+(\d+)", str(shown.get("parameters")), re.M):
+            return int(found[1])
+        info = _dict(shown.get("model_info"))
+        return next((_whole(info[key]) for key in info if key.endswith(".context_length")), None)
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return _dict(said)
+
+
+def _rows(value: Any) -> list[dict[str, Any]]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 def _accepted(
-    talk: _Talk,
-    dialect: Dialect,
-    path: str,
-    model: str,
-    more: Mapping[str, Any],
-    request: Request,
+    place: Site, dialect: Dialect, model: str, more: Mapping[str, Any], request: Request
 ) -> tuple[frozenset[str], Usage | None, str, float] | str:
     """Which extras pass, and what the answer said; or, as a text, why nothing passes."""
-    extras = list(EXTRAS)
+    talk, extras = _Talk(place), list(dialect.extras)
     while True:
         body = {**dialect.body(request, model, set(extras)), **more}
         before = monotonic()
-        status, headers, answer = talk.ask("POST", path, body, patience=_PATIENCE)
+        status, headers, answer = talk.ask("POST", place.path, body, patience=_PATIENCE)
         if status == 200:
             reply = dialect.reply()
-            if headers.get("content-type", "").startswith("application/json"):
+            stream = dialect.splitter(headers.get("content-type", ""))
+            if stream is None:
                 reply.whole(answer)
             else:
-                stream = EventStream()
                 for event in stream.feed(answer) + stream.end():
                     reply.see(event)
             if reply.error or not reply.ended:
@@ -280,10 +372,10 @@ def _said(body: bytes) -> str:
 def tokeniser(found: Found) -> Iterator[Any]:
     """A function from texts to their counts of tokens, or None if the target counts for nobody.
 
-    vLLM, SGLang and our engines take `prompt`, llama.cpp takes `content`; both are tried once.
+    vLLM, SGLang and our engines take `prompt`, llama.cpp `content`, TGI `inputs`; each is tried.
     """
     talk, path = _Talk(found.site), found.site.base + "/tokenize"
-    for word in ("prompt", "content"):
+    for word in ("prompt", "content", "inputs"):
         # llama.cpp answers a body without its word, too: with no tokens at all
         if not _count(talk, path, word, found.model, "one two three"):
             continue
@@ -304,11 +396,10 @@ def _count(talk: _Talk, path: str, word: str, model: str, text: str) -> int | No
     body = {"model": model, word: text, "add_special_tokens": False}
     try:
         status, _, answer = talk.ask("POST", path, body)
-        said = msgspec.json.decode(answer) if status == 200 else {}
-    except (TargetError, msgspec.DecodeError):
+        said = msgspec.json.decode(answer) if status == 200 else None
+    except (TargetError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if not isinstance(said, dict):
-        return None
-    if isinstance(said.get("count"), int):
+    if isinstance(said, dict) and isinstance(said.get("count"), int):
         return int(said["count"])
-    return len(said["tokens"]) if isinstance(said.get("tokens"), list) else None
+    tokens = said.get("tokens") if isinstance(said, dict) else said  # TGI gives the list alone
+    return len(tokens) if isinstance(tokens, list) else None

@@ -8,6 +8,8 @@ its last whole frame.
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 import struct
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -17,7 +19,7 @@ import msgspec
 
 from latok.records import Chunk, Connection, Failure, Record, Usage
 from latok.wire.dialects import Dialect, Reply, error_text
-from latok.wire.sse import Event, EventStream
+from latok.wire.sse import Event
 
 
 class Read(msgspec.Struct, array_like=True, gc=False):
@@ -90,11 +92,12 @@ def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) ->
     reply = dialect.reply()
     header = dict(reversed(capture.headers))
     error, chunks = capture.error, tuple[Chunk, ...]()
-    if capture.status is not None and capture.status >= 400:
+    if capture.status is not None and not 200 <= capture.status < 300:
         body = b"".join(read.body for read in capture.reads)
         error = Failure(_refusal(capture.status), f"{capture.status} {_message(body)}".strip())
     elif capture.status is not None:
-        chunks = _chunks(capture, reply, header.get("content-type", ""))
+        chunks = _chunks(capture, dialect, reply, header.get("content-type", ""))
+        reply.timed(_header_timings(header))
         error = reply.error or error
         if error is None and not reply.ended:
             error = Failure("incomplete", "the stream ended without a finish reason or [DONE]")
@@ -125,14 +128,16 @@ def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) ->
     )
 
 
-def _chunks(capture: Capture, reply: Reply, content_type: str) -> tuple[Chunk, ...]:
-    if content_type.startswith("application/json"):
+def _chunks(
+    capture: Capture, dialect: Dialect, reply: Reply, content_type: str
+) -> tuple[Chunk, ...]:
+    stream = dialect.splitter(content_type)
+    if stream is None:
         body = b"".join(read.body for read in capture.reads)
         if not capture.reads or not body:
             return ()
         last = capture.reads[-1]
         return tuple(Chunk(last.at, s.tokens, s.kind, lag=last.lag) for s in reply.whole(body))
-    stream = EventStream()
     chunks: list[Chunk] = []
     for read in capture.reads:
         events = stream.feed(read.body)
@@ -170,7 +175,7 @@ def _refusal(status: int) -> str:
 def _message(body: bytes) -> str:
     try:
         return error_text(msgspec.json.decode(body))[:500]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body[:200].decode("utf-8", "replace")
 
 
@@ -180,17 +185,41 @@ def _token_source(usage: Usage | None, counted: bool) -> str:
     return "continuous_usage" if counted else "usage"
 
 
+# OpenAI; a mesh (Envoy); TGI; Fireworks; LiteLLM; and the standard's own
+_TIMING = re.compile(
+    r"openai-processing-ms|x-envoy-upstream-service-time|x-(queue|validation|inference|total)-time"
+    r"|x-time-per-token|fireworks-.*time.*|x-litellm-.*(duration|timing).*|server-timing"
+)
+
+
+def _header_timings(headers: dict[str, str]) -> dict[str, float | str] | None:
+    """What the headers say of the server's time, under their own names."""
+    said = {name: _number(value) for name, value in headers.items() if _TIMING.fullmatch(name)}
+    return {name: headers[name] if value is None else value for name, value in said.items()} or None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def retry_after(headers: dict[str, str]) -> float | None:
-    """Retry-After in seconds. A date is counted from the response's own Date: we have no clock."""
+    """How long to wait, in seconds. A date is counted from the response's own Date: we have no
+    clock. Azure and OpenAI say it in milliseconds, too, and then more exactly."""
+    exact = _number(headers.get("retry-after-ms", ""))
+    if exact is not None:
+        return max(exact / 1000, 0.0)
     asked = headers.get("retry-after")
     if asked is None:
         return None
-    try:
-        return float(asked)
-    except ValueError:
-        pass
+    seconds = _number(asked)
+    if seconds is not None:
+        return max(seconds, 0.0)
     try:
         until, now = (parsedate_to_datetime(date) for date in (asked, headers.get("date", "")))
         return max((until - now).total_seconds(), 0.0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

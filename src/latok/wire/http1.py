@@ -13,6 +13,10 @@ import httptools
 
 Headers = list[tuple[str, str]]
 
+# Bytes of head, trailer or chunk framing in a row, without any body (Node and h11 allow 16 KiB).
+# The parser joins a header piece by piece: one without end would cost the square of its length.
+_LONGEST_HEAD = 64 * 1024
+
 
 class ProtocolError(Exception):
     """The peer broke HTTP."""
@@ -36,6 +40,7 @@ class Response:
     """
 
     __slots__ = (
+        "_bare",
         "_body",
         "_delimited",
         "_interim",
@@ -52,6 +57,7 @@ class Response:
 
     def restart(self) -> None:
         """Makes ready for the next response on the same connection."""
+        self._bare = 0
         self._body: list[bytes] = []
         self._delimited = False
         self._interim = False
@@ -79,7 +85,11 @@ class Response:
             raise ProtocolError(str(why) or type(why).__name__) from None
         body = self._body
         if not body:
+            self._bare += len(data)
+            if self._bare > _LONGEST_HEAD:
+                raise ProtocolError(f"a head of more than {_LONGEST_HEAD >> 10} KiB")
             return b""
+        self._bare = 0
         whole = body[0] if len(body) == 1 else b"".join(body)
         self._body = []
         return whole

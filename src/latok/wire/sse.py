@@ -1,4 +1,4 @@
-"""Server-sent events: bytes in, events out, cut anywhere.
+"""Server-sent events, and JSON lines: bytes in, events out, cut anywhere.
 
 Lines end with LF, CR LF or CR and with nothing else (a U+2028 inside a token is text), so bytes are
 split before they are decoded. Each byte is looked at a bounded number of times: a 100 MB line or a
@@ -75,6 +75,33 @@ class EventStream:
         return data
 
 
+class Lines:
+    """Splits a body with one JSON value a line into events, as EventStream does."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []  # of the line that is not complete
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The lines that `data` completes; a CR before the LF is white space to JSON."""
+        self._parts.append(data)
+        if b"\n" not in data:
+            return []
+        *lines, rest = b"".join(self._parts).split(b"\n")
+        self._parts = [rest]
+        return [Event("", line) for line in lines if line and not line.isspace()]
+
+    def end(self) -> list[Event]:
+        """The body has ended: a last line needs no end."""
+        return self.feed(b"\n")
+
+    @property
+    def pending(self) -> bool:
+        """Whether the last bytes fed belong to a line that is not complete."""
+        return any(self._parts)
+
+
 def _event(block: bytes) -> Event | None:
     if block.startswith(b"data: ") and b"\n" not in block:  # nearly all of them
         return Event("", block[6:])
@@ -86,6 +113,9 @@ def _event(block: bytes) -> Event | None:
             data.append(value)
         elif field == b"event":
             name = value.decode("utf-8", "replace")
+        elif field == b"error":  # no field of the standard, but of older llama.cpp
+            name = "error"
+            data.append(value)
         elif not field and colon:
             comment = True
     if data:

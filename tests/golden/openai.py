@@ -1,0 +1,229 @@
+"""Chat completions and completions, as OpenAI and those who speak like it send them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from latok.load.golden import Step
+from latok.records import Kind, Usage
+from tests.golden.case import Case, Family, json_body, says, sse
+
+DONE = says(b"data: [DONE]\n\n", "done")
+USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+
+
+def usage(completion: int, **more: Any) -> dict[str, Any]:
+    return {"prompt_tokens": 7, "completion_tokens": completion, **more}
+
+
+def said(completion: int, cached: int | None = None, reasoning: int | None = None) -> Usage:
+    return Usage(7, completion, cached, reasoning)
+
+
+def delta(
+    fields: Mapping[str, Any],
+    kind: Kind,
+    tokens: int | None = None,
+    finish: str | None = None,
+    index: int = 0,
+    **more: Any,
+) -> Step:
+    """A chat chunk; its tokens are unknown unless it is none."""
+    choice = {"index": index, "delta": fields, "logprobs": None, "finish_reason": finish}
+    tokens = 0 if kind == "role" else tokens
+    return sse({"object": "chat.completion.chunk", "choices": [choice], **more}, kind, tokens)
+
+
+def text(content: str, tokens: int | None = None, **more: Any) -> Step:
+    return delta({"content": content}, "content", tokens, **more)
+
+
+def end(reason: str = "stop", **more: Any) -> Step:
+    return delta({}, "role", finish=reason, **more)
+
+
+def counted(completion: int = 2, **more: Any) -> Step:
+    return sse({"choices": [], "usage": usage(completion), **more}, "usage")
+
+
+ROLE = delta({"role": "assistant", "content": ""}, "role")
+A, B = text("a"), text("b")
+TAIL = (end(), counted(), DONE)
+
+
+def answer(*steps: Step, text: str = "ab", **truth: Any) -> Case:
+    words: dict[str, Any] = {"usage": said(2), "finish": "stop"}
+    return Case(steps, text, **(words | truth))
+
+
+def chat(texts: list[str]) -> Case:
+    n = len(texts)
+    return answer(
+        ROLE, *map(text, texts), end(), counted(n), DONE, text="".join(texts), usage=said(n)
+    )
+
+
+def chat_whole() -> Case:
+    message = {"role": "assistant", "content": "ab", "refusal": None, "tool_calls": []}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": USAGE}
+    return answer(*json_body(body, "content", 2), source="continuous_usage")
+
+
+def error(message: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
+
+
+def tool(**call: Any) -> Step:
+    return delta({"tool_calls": [call]}, "tool")
+
+
+def thinking(name: str, thought: Any = "hm") -> Case:
+    step = delta({name: thought, "content": None}, "reasoning")
+    return answer(ROLE, step, step, A, B, *TAIL)
+
+
+def cumulative(n: int) -> dict[str, Any]:
+    return {"usage": usage(n)}
+
+
+CHAT = {
+    "role_merged": answer(delta({"role": "assistant", "content": "a"}, "content"), B, *TAIL),
+    "role_null": answer(delta({"role": "assistant", "content": None}, "role"), A, B, *TAIL),
+    "empty_token": answer(ROLE, A, text(""), B, *TAIL),
+    "empty_token_of_sglang": answer(
+        ROLE, A, delta({"role": None, "content": "", "tool_calls": None}, "content"), B, *TAIL
+    ),
+    "reasoning": thinking("reasoning_content"),
+    "reasoning_vllm": thinking("reasoning"),
+    "reasoning_openrouter": thinking("reasoning_details", [{"type": "reasoning.text"}]),
+    "reasoning_parts": answer(
+        ROLE,
+        delta({"content": [{"type": "thinking", "thinking": [{"text": "hm"}]}]}, "reasoning"),
+        delta({"content": [{"type": "text", "text": "a"}]}, "content"),
+        B,
+        *TAIL,
+    ),
+    "reasoning_ends_in_text": answer(
+        ROLE, delta({"reasoning": "m.", "content": "a"}, "content"), B, *TAIL
+    ),
+    "tools": answer(
+        delta(
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}],
+            },
+            "tool",
+        ),
+        tool(index=0, function={"arguments": '{"x'}),
+        tool(index=0, function={"arguments": '":1}'}),
+        end("tool_calls"),
+        counted(),
+        DONE,
+        text="",
+        finish="tool_calls",
+    ),
+    "parallel_tools": answer(
+        ROLE,
+        tool(index=0, id="c", function={"name": "f", "arguments": "{"}),
+        tool(index=1, id="d", function={"name": "g", "arguments": "{"}),
+        tool(index=0, function={"arguments": "}"}),
+        tool(index=1, function={"arguments": "}"}),
+        end("tool_calls"),
+        counted(),
+        DONE,
+        text="",
+        finish="tool_calls",
+    ),
+    "function_call": answer(ROLE, delta({"function_call": {"name": "f"}}, "tool"), A, B, *TAIL),
+    "refusal": answer(
+        ROLE, delta({"refusal": "a"}, "content"), delta({"refusal": "b"}, "content"), *TAIL
+    ),
+    "several_tokens": answer(
+        delta({"role": "assistant", "content": ""}, "role", **cumulative(0)),
+        text("a", 3, **cumulative(3)),
+        text("b", 1, **cumulative(4)),
+        end(**cumulative(4)),
+        counted(4),
+        DONE,
+        usage=said(4),
+        source="continuous_usage",
+    ),
+    "token_without_text_but_counted": answer(
+        ROLE,
+        text("a", 1, **cumulative(1)),
+        text("", 1, **cumulative(2)),
+        text("b", 1, **cumulative(3)),
+        delta({}, "content", 1, finish="stop", **cumulative(4)),
+        DONE,
+        usage=said(4),
+        source="continuous_usage",
+    ),
+    "usage_that_does_not_count": answer(
+        text("a", **cumulative(0)), text("b", **cumulative(0)), end(**cumulative(2)), DONE
+    ),
+    "usage_stops_midway": answer(
+        text("a", 1, **cumulative(1)), text("b"), text("c", **cumulative(3)), *TAIL, text="abc"
+    ),
+    "several_choices": answer(
+        ROLE,
+        delta({"role": "assistant", "content": ""}, "role", index=1),
+        text("a"),
+        text("b", index=1),
+        end(),
+        text("c", index=1),
+        end(index=1),
+        counted(),
+        text="abc",
+    ),
+    "several_choices_counted": answer(
+        text("a", 1, **cumulative(1)),
+        text("b", 1, index=1, **cumulative(1)),
+        text("c", 1, index=1, **cumulative(2)),
+        end(**cumulative(1)),
+        end(index=1, **cumulative(2)),
+        counted(3),
+        DONE,
+        text="abc",
+        usage=said(3),
+        source="continuous_usage",
+    ),
+    "one_choice_of_two_unfinished": answer(
+        A, text("b", index=1), end(), text="ab", usage=None, source="unknown", error="incomplete"
+    ),
+    "filter_results_first": answer(
+        sse({"choices": [], "prompt_filter_results": [{}]}, "usage"), ROLE, A, B, *TAIL
+    ),
+    "cached_and_reasoning_tokens": answer(
+        ROLE,
+        A,
+        B,
+        end(),
+        counted(
+            usage={
+                **USAGE,
+                "prompt_tokens_details": {"cached_tokens": 4},
+                "completion_tokens_details": {"reasoning_tokens": 1},
+            }
+        )
+        if False
+        else sse(
+            {
+                "choices": [],
+                "usage": {
+                    **USAGE,
+                    "prompt_tokens_details": {"cached_tokens": 4},
+                    "completion_tokens_details": {"reasoning_tokens": 1},
+                },
+            },
+            "usage",
+        ),
+        DONE,
+        usage=said(2, 4, 1),
+    ),
+    "finish_error": answer(
+        A, end("error"), DONE, text="a", usage=None, source="unknown", finish="error",
+        error="in_band",
+    ),
+}
