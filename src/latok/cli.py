@@ -41,9 +41,10 @@ _WHAT, _HOW, _WHOM, _WHERE = "What is asked", "How much", "To whom", "Where to"
 def _option(
     text: str, panel: str, *names: str, default: str | None = None, metavar: str | None = None
 ) -> Any:
-    shown = default or False
+    # typer puts a default that is a text into brackets within brackets
+    said = f"{text} [dim]Default: {escape(default)}.[/]" if default else text
     return typer.Option(
-        *names, help=text, rich_help_panel=panel, show_default=shown, metavar=metavar
+        *names, help=said, rich_help_panel=panel, show_default=False, metavar=metavar
     )
 
 

@@ -243,7 +243,7 @@ def _row(record: Record) -> dict[str, Any]:
     plain["error_text"] = error and error.text
     for name in Usage.__struct_fields__:
         plain[f"usage_{name}"] = usage and getattr(usage, name)
-    plain["server_timings"] = timings and msgspec.json.encode(timings).decode()
+    plain["server_timings"] = msgspec.json.encode(timings).decode() if timings else None
     for name in Connection.__struct_fields__:
         plain[f"connection_{name}"] = getattr(record.connection, name)
     for name in _CHUNK_COLUMNS:

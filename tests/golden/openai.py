@@ -43,8 +43,8 @@ def end(reason: str = "stop", **more: Any) -> Step:
     return delta({}, "role", finish=reason, **more)
 
 
-def counted(completion: int = 2, **more: Any) -> Step:
-    return sse({"choices": [], "usage": usage(completion), **more}, "usage")
+def counted(completion: int = 2, timings: Any = None, **details: Any) -> Step:
+    return sse({"choices": [], "usage": usage(completion, **details), "timings": timings}, "usage")
 
 
 ROLE = delta({"role": "assistant", "content": ""}, "role")
@@ -55,6 +55,13 @@ TAIL = (end(), counted(), DONE)
 def answer(*steps: Step, text: str = "ab", **truth: Any) -> Case:
     words: dict[str, Any] = {"usage": said(2), "finish": "stop"}
     return Case(steps, text, **(words | truth))
+
+
+METRICS = {"metrics": {"queue_time_ms": 1.5, "speculative_decoding": {"histogram": [1, 2]}}}
+
+
+def timed(*steps: Step, **truth: Any) -> Case:
+    return answer(*steps, timings=METRICS["metrics"], **truth)
 
 
 def chat(texts: list[str]) -> Case:
@@ -88,6 +95,7 @@ def cumulative(n: int) -> dict[str, Any]:
 
 
 CHAT = {
+    "done_missing": answer(ROLE, A, B, end(), counted()),
     "role_merged": answer(delta({"role": "assistant", "content": "a"}, "content"), B, *TAIL),
     "role_null": answer(delta({"role": "assistant", "content": None}, "role"), A, B, *TAIL),
     "empty_token": answer(ROLE, A, text(""), B, *TAIL),
@@ -201,29 +209,98 @@ CHAT = {
         B,
         end(),
         counted(
-            usage={
-                **USAGE,
-                "prompt_tokens_details": {"cached_tokens": 4},
-                "completion_tokens_details": {"reasoning_tokens": 1},
-            }
-        )
-        if False
-        else sse(
-            {
-                "choices": [],
-                "usage": {
-                    **USAGE,
-                    "prompt_tokens_details": {"cached_tokens": 4},
-                    "completion_tokens_details": {"reasoning_tokens": 1},
-                },
-            },
-            "usage",
+            prompt_tokens_details={"cached_tokens": 4},
+            completion_tokens_details={"reasoning_tokens": 1},
         ),
         DONE,
         usage=said(2, 4, 1),
     ),
+    "cached_tokens_deepseek": answer(
+        ROLE, A, B, end(usage=usage(2, prompt_cache_hit_tokens=4)), DONE, usage=said(2, 4)
+    ),
     "finish_error": answer(
-        A, end("error"), DONE, text="a", usage=None, source="unknown", finish="error",
+        *(A, end("error"), DONE),
+        text="a",
+        usage=None,
+        source="unknown",
+        finish="error",
         error="in_band",
+    ),
+    "prompt_progress": answer(
+        delta({"role": "assistant", "content": None}, "ping", 0, prompt_progress={"processed": 1}),
+        *(ROLE, A, B, *TAIL),
+    ),
+    "usage_in_last_content": answer(ROLE, A, text("b", finish="stop", usage=usage(2)), DONE),
+    "timings": timed(A, B, end(), sse({"choices": [], **METRICS, "usage": USAGE}, "usage"), DONE),
+    "timings_groq": answer(
+        *(A, B, end(x_groq={"usage": usage(2, queue_time=0.1, total_time=0.3)}), DONE),
+        timings={"queue_time": 0.1, "total_time": 0.3},
+    ),
+    "timings_cerebras": answer(
+        *(A, B, end(usage=USAGE, time_info={"queue_time": 0.1, "completion_time": 0.2}), DONE),
+        timings={"queue_time": 0.1, "completion_time": 0.2},
+    ),
+    "timings_llamacpp": answer(
+        *(A, B, end(), counted(timings={"prompt_ms": 5.5, "predicted_n": 2}), DONE),
+        timings={"prompt_ms": 5.5},
+    ),
+}
+
+
+def piece(content: str, tokens: int | None = None, finish: str | None = None, **more: Any) -> Step:
+    """A chunk of a completion."""
+    kind: Kind = "role" if finish and not content else "content"
+    choice = {"index": 0, "text": content, "logprobs": None, "finish_reason": finish}
+    tokens = 0 if kind == "role" else tokens
+    return sse({"object": "text_completion", "choices": [choice], **more}, kind, tokens)
+
+
+LAST = (piece("", finish="stop"), counted(), DONE)
+
+
+def completion(texts: list[str]) -> Case:
+    n = len(texts)
+    steps = (*map(piece, texts), piece("", finish="stop"), counted(n), DONE)
+    return answer(*steps, text="".join(texts), usage=said(n))
+
+
+def completion_whole() -> Case:
+    body = {"choices": [{"index": 0, "text": "ab", "finish_reason": "stop"}], "usage": USAGE}
+    return answer(*json_body(body, "content", 2), source="continuous_usage")
+
+
+COMPLETIONS = {
+    "done_missing": answer(piece("a"), piece("b"), *LAST[:-1]),
+    "empty_token": answer(piece("a"), piece(""), piece("b"), *LAST),
+    "several_tokens": answer(
+        piece("a", 3, **cumulative(3)),
+        piece("b", 1, **cumulative(4)),
+        piece("", finish="stop", **cumulative(4)),
+        DONE,
+        usage=said(4),
+        source="continuous_usage",
+    ),
+    "usage_in_last_content": answer(piece("a"), piece("b", finish="stop", **cumulative(2)), DONE),
+    "prompt_progress": answer(
+        sse({"choices": [{"text": ""}], "prompt_progress": {"processed": 1}}, "ping"),
+        *(piece("a"), piece("b"), *LAST),
+    ),
+    "timings": timed(
+        *(piece("a"), piece("b"), piece("", finish="length")),
+        *(sse({"choices": [], **METRICS, "usage": USAGE}, "usage"), DONE),
+        finish="length",
+    ),
+    "cached_and_reasoning_tokens": answer(
+        *(piece("a"), piece("b"), piece("", finish="stop")),
+        *(counted(prompt_tokens_details={"cached_tokens": 4}), DONE),
+        usage=said(2, 4),
+    ),
+}
+
+BROKEN = (sse(error("out of memory"), "error"), DONE)
+FAMILIES = {
+    "openai-chat": Family(chat, chat_whole, error, BROKEN, ends=3, own=CHAT),
+    "openai-completions": Family(
+        completion, completion_whole, error, BROKEN, ends=3, own=COMPLETIONS
     ),
 }

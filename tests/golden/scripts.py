@@ -64,5 +64,16 @@ def closing(asked: Asked) -> Iterator[Step]:
 
 SCRIPTS: dict[str, Script] = {
     script.__name__: script
-    for script in (reset, cut, garbage, in_band, refused, limited, unfinished, stalled, mute, closing)
+    for script in (
+        reset,
+        cut,
+        garbage,
+        in_band,
+        refused,
+        limited,
+        unfinished,
+        stalled,
+        mute,
+        closing,
+    )
 }

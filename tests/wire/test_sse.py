@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latok.wire.sse import PING, Event, EventStream
+from latok.wire.sse import PING, Event, EventStream, Lines
 
 TEXT = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=20)
 ENDINGS = st.sampled_from(["\n", "\r\n", "\r"])
@@ -56,3 +56,24 @@ def test_pending_says_whether_an_event_has_begun() -> None:
     assert not stream.pending
     stream.feed(b"da")
     assert stream.pending
+
+
+@given(
+    st.lists(TEXT.filter(str.strip), max_size=6),
+    st.sampled_from(["\n", "\n\n", "\n \n"]),
+    st.lists(st.integers(0, 200), max_size=10),
+)
+def test_lines_are_read_wherever_they_are_cut(
+    texts: list[str], ending: str, cuts: list[int]
+) -> None:
+    data = ending.join(texts).encode()
+    stream, found, start = Lines(), [], 0
+    for cut in [*sorted(min(c, len(data)) for c in cuts), len(data)]:
+        found += stream.feed(data[start:cut])
+        assert stream.pending == (cut > 0 and not data[:cut].endswith(b"\n"))
+        start = cut
+    assert found + stream.end() == [Event("", text.encode()) for text in texts]
+
+
+def test_an_error_line_is_an_event_of_that_name() -> None:
+    assert events(b'error: {"code":500}\n\n', []) == [Event("error", b'{"code":500}')]

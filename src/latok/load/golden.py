@@ -186,6 +186,8 @@ class Golden:
             while self._due and self._due[0][0] <= time.time():
                 _, _, step, answer = heapq.heappop(self._due)
                 self._send(step, answer)
+        self._die()
+        self._epoll.close()
 
     def _listen(self) -> None:
         self._listener = socket.create_server(self._address, backlog=4096)

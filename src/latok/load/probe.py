@@ -10,7 +10,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import local
@@ -146,11 +146,12 @@ def _dressed(where: Site, dialect: Dialect) -> Site:
 
 
 class _Talk:
-    """Short conversations with one site; connections are kept, one for each thread."""
+    """Short conversations with one site. A thread keeps its connection, until `close`."""
 
     def __init__(self, where: Site) -> None:
         self._site = where
         self._local = local()
+        self._open: set[http.client.HTTPConnection] = set()
         self._context = tls_context(where.ca) if where.scheme == "https" else None
 
     def ask(
@@ -171,10 +172,15 @@ class _Talk:
                 return answer.status, named, answer.read()
             except (http.client.HTTPException, OSError) as why:
                 connection.close()
+                self._open.discard(connection)
                 self._local.connection = None
                 if fresh or attempt == 2:
                     raise TargetError(_unreachable(self._site, why)) from None
         raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        for connection in self._open:
+            connection.close()
 
     def _connection(self, patience: float) -> tuple[http.client.HTTPConnection, bool]:
         kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
@@ -188,6 +194,7 @@ class _Talk:
         else:
             made = http.client.HTTPConnection(where.host, where.port, timeout=patience)
         self._local.connection = made
+        self._open.add(made)
         return made, True
 
 
@@ -215,27 +222,28 @@ def find(
     Raises TargetError if nothing there answers like a language model.
     """
     named = dialect_named(dialect) if dialect else _spoken_at(where.path)
-    told = _Told(_dressed(where, named) if named else where)
-    rows = [named] if named else _worth_trying(told)
-    model = model or told.model()
     refusals = []
-    for row in rows:
-        place = replace(_dressed(where, row), path=where.path or where.base + row.path)
-        found = _accepted(place, row, model, body or {}, request)
-        if isinstance(found, str):
-            refusals.append(f"POST {place.path}: {found}")
-            continue
-        accepts, usage, server, seconds = found
-        return Found(
-            model=model,
-            dialect=row,
-            site=place,
-            accepts=accepts,
-            context=told.context(model, row),
-            usage=usage,
-            server=server,
-            seconds=seconds,
-        )
+    with closing(_Talk(_dressed(where, named) if named else where)) as talk:
+        told = _Told(talk, where)
+        rows = [named] if named else _worth_trying(told)
+        model = model or told.model()
+        for row in rows:
+            place = replace(_dressed(where, row), path=where.path or where.base + row.path)
+            found = _accepted(place, row, model, body or {}, request)
+            if isinstance(found, str):
+                refusals.append(f"POST {place.path}: {found}")
+                continue
+            accepts, usage, server, seconds = found
+            return Found(
+                model=model,
+                dialect=row,
+                site=place,
+                accepts=accepts,
+                context=told.context(model, row),
+                usage=usage,
+                server=server,
+                seconds=seconds,
+            )
     there = [text for text in refusals if not re.search(": HTTP 40[45]", text)]
     raise TargetError(f"{where.url} does not serve a model: {'; '.join(there or refusals[:2])}")
 
@@ -250,9 +258,9 @@ def _worth_trying(told: _Told) -> list[Dialect]:
 class _Told:
     """What a site says of its models, wherever servers of its kind say it; each is asked once."""
 
-    def __init__(self, where: Site) -> None:
+    def __init__(self, talk: _Talk, where: Site) -> None:
         self._where = where
-        self._talk = _Talk(where)
+        self._talk = talk
         self._answers: dict[str, dict[str, Any]] = {}
         self._refused = False
 
@@ -332,11 +340,12 @@ def _accepted(
     place: Site, dialect: Dialect, model: str, more: Mapping[str, Any], request: Request
 ) -> tuple[frozenset[str], Usage | None, str, float] | str:
     """Which extras pass, and what the answer said; or, as a text, why nothing passes."""
-    talk, extras = _Talk(place), list(dialect.extras)
+    extras = list(dialect.extras)
     while True:
         body = {**dialect.body(request, model, set(extras)), **more}
         before = monotonic()
-        status, headers, answer = talk.ask("POST", place.path, body, patience=_PATIENCE)
+        with closing(_Talk(place)) as talk:
+            status, headers, answer = talk.ask("POST", place.path, body, patience=_PATIENCE)
         if status == 200:
             reply = dialect.reply()
             stream = dialect.splitter(headers.get("content-type", ""))
@@ -374,22 +383,24 @@ def tokeniser(found: Found) -> Iterator[Any]:
 
     vLLM, SGLang and our engines take `prompt`, llama.cpp `content`, TGI `inputs`; each is tried.
     """
-    talk, path = _Talk(found.site), found.site.base + "/tokenize"
-    for word in ("prompt", "content", "inputs"):
-        # llama.cpp answers a body without its word, too: with no tokens at all
-        if not _count(talk, path, word, found.model, "one two three"):
-            continue
-        with ThreadPoolExecutor(8) as pool:
+    path = found.site.base + "/tokenize"
+    with closing(_Talk(found.site)) as talk:
+        for word in ("prompt", "content", "inputs"):
+            # llama.cpp answers a body without its word, too: with no tokens at all
+            if not _count(talk, path, word, found.model, "one two three"):
+                continue
+            with ThreadPoolExecutor(8) as pool:
 
-            def count(texts: Sequence[str], word: str = word) -> list[int]:
-                counts = list(pool.map(lambda t: _count(talk, path, word, found.model, t), texts))
-                if any(n is None for n in counts):
-                    raise TargetError(f"{found.site.url}/tokenize stopped answering")
-                return [n or 0 for n in counts]
+                def count(texts: Sequence[str], word: str = word) -> list[int]:
+                    each = pool.map(lambda t: _count(talk, path, word, found.model, t), texts)
+                    counts = list(each)
+                    if any(n is None for n in counts):
+                        raise TargetError(f"{found.site.url}/tokenize stopped answering")
+                    return [n or 0 for n in counts]
 
-            yield count
-        return
-    yield None
+                yield count
+            return
+        yield None
 
 
 def _count(talk: _Talk, path: str, word: str, model: str, text: str) -> int | None:

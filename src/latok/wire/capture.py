@@ -142,7 +142,7 @@ def _chunks(
     for read in capture.reads:
         events = stream.feed(read.body)
         chunks += _stamped(events, read, reply, stream.pending, capture.kernel_stamps)
-    if capture.reads:
+    if capture.reads and capture.error is None:  # of a broken stream the last event may be cut
         last = capture.reads[-1]
         chunks += _stamped(stream.end(), last, reply, False, capture.kernel_stamps)
     return tuple(chunks)
@@ -180,9 +180,9 @@ def _message(body: bytes) -> str:
 
 
 def _token_source(usage: Usage | None, counted: bool) -> str:
-    if usage is None or usage.completion_tokens is None:
-        return "unknown"
-    return "continuous_usage" if counted else "usage"
+    if counted:
+        return "continuous_usage"
+    return "unknown" if usage is None or usage.completion_tokens is None else "usage"
 
 
 # OpenAI; a mesh (Envoy); TGI; Fireworks; LiteLLM; and the standard's own

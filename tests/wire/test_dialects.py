@@ -1,0 +1,91 @@
+"""Every quirk of every dialect, wherever its bytes are cut: tokens, kinds, usage, errors."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latok.records import Record, Request
+from latok.wire.capture import Capture, Read, record_of
+from latok.wire.dialects import DIALECTS, dialect_named
+from latok.wire.http1 import Response
+from tests.golden.case import Case
+from tests.golden.quirks import CASES, WHAT, http
+from tests.golden.table import PAGE, page
+
+NAMES = st.sampled_from(sorted(CASES))
+
+
+def heard(dialect: str, data: bytes, cuts: list[int]) -> Record:
+    """What the driver would keep of these bytes, had they come in these pieces, as a Record."""
+    response = Response()
+    capture = Capture(id=0, app="", session="", turn=0, prompt_tokens=1, max_tokens=2, due=0.0)
+    edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
+    for n, (start, end) in enumerate(pairwise(edges)):
+        if body := response.feed(data[start:end]):
+            capture.reads.append(Read(n + 1.0, 0.0, float(n), body))
+    response.eof()
+    capture.status, capture.headers = response.status, response.headers
+    return record_of(capture, DIALECTS[dialect], keep_text=True)
+
+
+def agrees(record: Record, case: Case) -> None:
+    assert [(chunk.kind, chunk.tokens) for chunk in record.chunks] == case.truth
+    assert (record.error.kind if record.error else "") == case.error
+    assert record.text == case.text
+    assert record.retry_after == case.retry_after
+    assert case.timings.items() <= (record.server_timings or {}).items()
+    if not case.error:
+        assert record.usage == case.usage
+        assert record.finish_reason == case.finish
+        assert record.token_source == case.source
+    msgspec.json.encode(record)
+
+
+@pytest.mark.parametrize(("dialect", "quirk"), sorted(CASES))
+def test_what_was_said_is_what_is_read(dialect: str, quirk: str) -> None:
+    case = CASES[dialect, quirk]
+    data = http(case)
+    for size in (len(data), 64, 7, 3, 2, 1):
+        agrees(heard(dialect, data, list(range(0, len(data), size))), case)
+
+
+@settings(deadline=None)
+@given(NAMES, st.lists(st.integers(1, 4000), max_size=12))
+def test_wherever_it_is_cut_an_answer_reads_the_same(
+    name: tuple[str, str], cuts: list[int]
+) -> None:
+    agrees(heard(name[0], http(CASES[name]), cuts), CASES[name])
+
+
+def test_a_time_belongs_to_the_read_that_completed_the_event() -> None:
+    case = CASES["openai-chat", "plain"]
+    data = http(case)
+    record = heard("openai-chat", data, list(range(len(data))))
+    ats = [chunk.at for chunk in record.chunks]
+    assert ats == sorted(set(ats))  # byte by byte, no two events share a read
+    assert not any(chunk.coalesced or chunk.doubt for chunk in record.chunks)
+
+
+def test_every_quirk_has_its_sentence_and_every_sentence_its_quirk() -> None:
+    assert {quirk for _, quirk in CASES} == WHAT.keys()
+    assert {dialect for dialect, _ in CASES} == DIALECTS.keys()
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_request_asks_for_a_stream_of_so_many_tokens(name: str) -> None:
+    dialect = dialect_named(name)
+    request = Request(id=0, prompt="why?", prompt_tokens=3, max_tokens=40)
+    for extras in (set(dialect.extras), set[str]()):
+        body = msgspec.json.encode(dialect.body(request, "m", extras)).decode()
+        assert '"stream":true' in body
+        assert ":40" in body
+        assert "why?" in body
+
+
+def test_the_table_in_the_docs_is_that_of_these_tests() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run python tests/golden/table.py"
