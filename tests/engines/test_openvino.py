@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -299,3 +300,37 @@ def test_the_metrics_count_what_was_done(client: Client) -> None:
     assert after["latok:requests_running"] == after["latok:requests_waiting"] == 0
     _, _, data = client.call("GET", "/metrics")
     assert re.fullmatch(r"(# TYPE \S+ (gauge|counter)\n(latok:\S+ [\d.e+-]+\n)+)+", data.decode())
+
+
+def test_the_levers_act() -> None:
+    """Those that leave a trace which one can count; speed is for a benchmark."""
+    levers = {
+        "step_tokens": 64,
+        "kv_cache": "f16",
+        "cache_gb": 2,
+        "context": 1024,
+        "speculation": "prompt_lookup",
+        "prefix_cache": False,
+        "queue_limit": 0,
+        "batch_limit": 1,
+    }
+    with launched("openvino", levers, say=print) as running:
+        client = Client(running.url)
+        assert running.levers["context"] == 1024
+        assert running.levers["threads"] is None
+        assert json.loads(client.call("GET", "/v1/models")[2])["data"][0]["max_model_len"] == 1024
+        assert 85_000 < client.metrics()["latok:kv_cache_tokens"] < 100_000
+        text = "one two three four five six seven eight nine ten, " * 20
+        asked: dict[str, Any] = {"prompt": text, "max_tokens": 40, "temperature": 0}
+        client.call("POST", "/v1/completions", asked)
+        said = json.loads(client.call("POST", "/v1/completions", asked)[2])
+        assert said["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+        prompt_steps = -(-said["usage"]["prompt_tokens"] // 64)
+        assert said["usage"]["completion_tokens"] == 40
+        assert prompt_steps + 6 <= said["timings"]["steps"] < prompt_steps + 30
+        events = client.stream("/v1/completions", messages=None, **asked)
+        counts = [0, *(event["usage"]["completion_tokens"] for event in events)]
+        assert max(b - a for a, b in pairwise(counts)) > 1  # several tokens in one event
+        with ThreadPoolExecutor(2) as pool:
+            both = list(pool.map(lambda _: client.call("POST", "/v1/completions", asked)[0], "ab"))
+        assert sorted(both) == [200, 429]

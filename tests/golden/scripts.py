@@ -12,7 +12,8 @@ END = event({"choices": [{"delta": {}, "finish_reason": "stop"}]}) + chunked(b"d
 
 def by_model(asked: Asked) -> Iterable[Step]:
     """The script that the request's model names; `steady` for any other."""
-    return SCRIPTS.get(str(asked.body["model"]).partition(":")[0], steady)(asked)
+    model = str(asked.body["model"]) if asked.body else ""
+    return SCRIPTS.get(model.partition(":")[0], steady)(asked)
 
 
 def reset(asked: Asked) -> Iterator[Step]:

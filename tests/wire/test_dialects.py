@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latok.records import Record, Request
+from latok.records import Record, Request, Usage
 from latok.wire.capture import Capture, Read, record_of
 from latok.wire.dialects import DIALECTS, dialect_named
 from latok.wire.http1 import Response
@@ -69,6 +69,13 @@ def test_a_time_belongs_to_the_read_that_completed_the_event() -> None:
     ats = [chunk.at for chunk in record.chunks]
     assert ats == sorted(set(ats))  # byte by byte, no two events share a read
     assert not any(chunk.coalesced or chunk.doubt for chunk in record.chunks)
+
+
+def test_a_message_that_was_cut_off_has_no_count_of_output() -> None:
+    """Anthropic opens with `output_tokens: 1`, long before they are counted."""
+    record = heard("anthropic", http(CASES["anthropic", "unfinished"]), [])
+    assert record.usage == Usage(8, None, 4)
+    assert record.token_source == "unknown"
 
 
 def test_every_quirk_has_its_sentence_and_every_sentence_its_quirk() -> None:

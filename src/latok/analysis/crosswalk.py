@@ -43,7 +43,7 @@ _PERCENTILES = (0.1, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9)
 _MS = 1000.0
 
 # What each tool calls a statistic, by our name for it.
-_Names = Mapping[str, str]
+_Names = dict[str, str]
 _OURS: _Names = {name: name for name in ("mean", "min", "max", *(f"p{p:g}" for p in _PERCENTILES))}
 _FLAT: _Names = {"mean": "mean", "p50": "median", "std": "std"} | {
     name: name for name in ("p90", "p95", "p99")
@@ -528,6 +528,8 @@ def imported(text: str) -> list[Point]:
             points += tool.read(document)
         except (TypeError, ValueError) as why:
             raise UsageError(f"looks like a result of {tool.name}, but {why}") from None
+    if not any(point.counts.ok for point in points):
+        raise UsageError("no answered request in it")
     return points
 
 
@@ -568,7 +570,7 @@ def _summary(n: int, said: Any, names: _Names, scale: float = 1.0) -> Summary:
         for ours, theirs in names.items()
         if ours in Summary.__struct_fields__ and (value := _number(said, theirs)) is not None
     }
-    return Summary(n=n if found else 0, **found)
+    return Summary(n=n if found else 0, ci95={}, **found)
 
 
 def _of_values(values: Sequence[float]) -> Summary:
@@ -577,13 +579,14 @@ def _of_values(values: Sequence[float]) -> Summary:
     if not len(array):
         return Summary(n=0)
     quantiles = {label: quantile(array, q) for label, q in QUANTILES.items()}
-    return Summary(n=len(array), mean=float(array.mean()), **quantiles)
+    return Summary(n=len(array), mean=float(array.mean()), ci95={}, **quantiles)
 
 
 def _speed(each: Summary) -> Summary:
     """Of times per token: a speed's p5 is 1 ÷ the time's p95. Its mean does not follow."""
     pairs = {"p5": each.p95, "p10": each.p90, "p50": each.p50, "p90": each.p10, "p95": each.p5}
-    return Summary(n=each.n, **{label: 1.0 / value for label, value in pairs.items() if value})
+    found = {label: 1.0 / value for label, value in pairs.items() if value}
+    return Summary(n=each.n, ci95={}, **found)
 
 
 def _point(
@@ -652,7 +655,13 @@ def _point(
             kernel_stamps=False,
         ),
         checks=(),
-        tokens={"input": input_tokens, "output": output_tokens},
+        tokens={
+            "input_asked": None,
+            "input": input_tokens,
+            "output_asked": None,
+            "output": output_tokens,
+            "cached": None,
+        },
         token_source=tool,
     )
 

@@ -155,7 +155,11 @@ class _Answer:
             "received": received,
             **parts,
             "total": round(sum(parts.values()), 6),
-            "first_send": max(0.0, round(self.first_sent - first.ended, 6)),
+            **(
+                {"first_send": max(0.0, round(self.first_sent - first.ended, 6))}
+                if self.stream
+                else {}
+            ),
             "steps": steps,
             "mean_batch": round(batched / steps, 3),
             "cached_tokens": self.cached,
@@ -232,8 +236,8 @@ class Api:
             self._check_model(asked.model)
             ids = self._prompt(asked.prompt)
         tokenised = time.time()
-        limit = self._limit(len(ids), asked.limit)
-        if self._waiting() >= self._queue_limit:
+        limit = self._limit(len(ids), asked.limit, "messages" if chat else "prompt")
+        if self._waiting(1) > self._queue_limit:
             raise Refusal(
                 f"{self._queue_limit} requests are waiting already", status=429, code="queue_full"
             )
@@ -285,16 +289,16 @@ class Api:
             raise Refusal("the prompt has ids that are no tokens of this model", param="prompt")
         return list(one)
 
-    def _limit(self, prompt: int, asked: int | None) -> int:
+    def _limit(self, prompt: int, asked: int | None, param: str) -> int:
         """How many tokens may be generated. Raises Refusal if the answer could not fit."""
         if not prompt:
-            raise Refusal("the prompt is empty", param="prompt")
+            raise Refusal("the prompt is empty", param=param)
         room = self._context - prompt
         if room < (asked or 1):
             raise Refusal(
                 f"the context is {self._context} tokens, but {prompt} in the prompt"
                 f" and {asked or 1} in the answer are {prompt + (asked or 1)}",
-                param="messages",
+                param=param,
                 code="context_length_exceeded",
             )
         return asked or room
@@ -397,10 +401,9 @@ class Api:
 
     # --- what is said of it
 
-    def _waiting(self) -> int:
-        """Requests that no step has worked on yet, and that will not be in the next one."""
-        unscheduled = sum(answer.scheduled is None for answer in self._answers.values())
-        return max(0, unscheduled - max(0, self._batch_limit - self._running()))
+    def _waiting(self, more: int = 0) -> int:
+        """Requests, with so many more, that the batch has no room for."""
+        return max(0, len(self._answers) + more - max(self._batch_limit, self._running()))
 
     def _running(self) -> int:
         return sum(answer.scheduled is not None for answer in self._answers.values())

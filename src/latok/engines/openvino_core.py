@@ -141,10 +141,14 @@ class _Job:
         "started",
     )
 
-    def __init__(self, add: Add, size: int) -> None:
+    def __init__(self, add: Add, keep: int | None) -> None:
+        """`keep`: tokens that cache eviction leaves of a request, None without it."""
         self.add = add
-        self.size = size  # of the prompt, tokens
-        self.blocks = -(-(size + add.max_tokens + _LOOKUP_TOKENS) // BLOCK)
+        self.size = len(add.prompt) // 8  # of the prompt, tokens
+        most = self.size + add.max_tokens + _LOOKUP_TOKENS
+        if keep is not None:  # a block or two over, and no prompt is cut before it is read
+            most = max(self.size, min(most, keep + 2 * BLOCK))
+        self.blocks = -(-most // BLOCK)
         self.handle: Any = None
         self.cached = 0
         self.processed = 0  # tokens of the prompt
@@ -162,6 +166,7 @@ class Core:
         self._genai = openvino_genai
         self._limit: int = levers["batch_limit"]
         self._step_tokens: int = levers["step_tokens"]
+        self._keep: int | None = levers["cache_eviction"]
         self._lookup = levers["speculation"] == "prompt_lookup"
         self._pipeline: Any = pipeline_of(model, levers)
         self._prefix_cache: bool = levers["prefix_cache"]
@@ -243,7 +248,7 @@ class Core:
         """
         while self._waiting and len(self._running) < self._limit:
             add = self._waiting[0]
-            job = _Job(add, len(add.prompt) // 8)
+            job = _Job(add, self._keep)
             if job.blocks > self._free and self._running:
                 return
             self._waiting.popleft()
@@ -347,9 +352,12 @@ def pipeline_of(model: str, levers: dict[str, Any]) -> Any:
     scheduler.max_num_seqs = levers["batch_limit"]
     scheduler.enable_prefix_caching = levers["prefix_cache"]
     if levers["sparse_attention"] != "off":
-        mode = getattr(genai.SparseAttentionMode, levers["sparse_attention"].upper())
         scheduler.use_sparse_attention = True
-        scheduler.sparse_attention_config = genai.SparseAttentionConfig(mode=mode)
+        scheduler.sparse_attention_config = genai.SparseAttentionConfig(
+            mode=getattr(genai.SparseAttentionMode, levers["sparse_attention"].upper()),
+            # trishape's default, 1,920, would leave all but the longest prompts as they are
+            num_retained_recent_tokens_in_cache=512,
+        )
     if levers["cache_eviction"] is not None:
         scheduler.use_cache_eviction = True
         scheduler.cache_eviction_config = genai.CacheEvictionConfig(
@@ -357,6 +365,8 @@ def pipeline_of(model: str, levers: dict[str, Any]) -> Any:
             recent_size=2 * BLOCK,
             max_cache_size=levers["cache_eviction"] // BLOCK * BLOCK,
             aggregation_mode=genai.AggregationMode.NORM_SUM,
+            # its default, 8, fails on prompts of a few tokens over a block (2026.4.1: 33 tokens)
+            snapkv_window_size=0,
         )
     properties: dict[str, Any] = {"KV_CACHE_PRECISION": levers["kv_cache"]}
     if levers["precision"] != "auto":

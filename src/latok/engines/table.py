@@ -89,6 +89,8 @@ _OPENVINO = (
         name="step_tokens",
         what="tokens in one step; a longer prompt is taken in pieces",
         trades="small steps let running streams go on, large ones finish prompts sooner",
+        # At 16 streams of 230 in, 42 out, 256 kept 99 % of gaps under 0.33 s where 512 to 2,048 had
+        # 0.5 to 0.65 s; they gave 5 to 25 % more tokens per second (two busy cores, medians of 3).
         default=256,
         spelling="SchedulerConfig.max_num_batched_tokens",
         least=16,
@@ -125,7 +127,7 @@ _OPENVINO = (
     ),
     Lever(
         name="sparse_attention",
-        what="skip parts of long prompts",
+        what="skip parts of prompts of more than some 700 tokens",
         trades="long prompts sooner, some answers worse",
         default="off",
         choices=("off", "trishape", "xattention"),

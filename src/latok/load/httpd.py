@@ -1,13 +1,12 @@
 """A small HTTP/1.1 server on asyncio and httptools, for the engine and the server of known times.
 
-A streamed chunk costs about 10 µs here (one write, no framework around it); through uvicorn and
+A streamed chunk costs 3 to 10 µs here (one write, no framework around it); through uvicorn and
 starlette it cost 50 to 100 µs, which at 32 streams an engine on two cores can feel.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import traceback
 from collections import deque
@@ -281,10 +280,3 @@ def port_of(server: asyncio.Server) -> int:
     """The port that a server listens on."""
     name: Any = server.sockets[0].getsockname()
     return int(name[1])
-
-
-async def stop(server: asyncio.Server) -> None:
-    """Stops listening. Connections that are open stay open."""
-    server.close()
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(server.wait_closed(), 0.1)

@@ -262,7 +262,7 @@ class _Told:
         self._where = where
         self._talk = talk
         self._answers: dict[str, dict[str, Any]] = {}
-        self._refused = False
+        self._status: dict[str, int] = {}
 
     def at(self, path: str, body: Any = None) -> dict[str, Any]:
         """The JSON object there; empty if there is none. Raises TargetError if nobody answers."""
@@ -270,7 +270,7 @@ class _Told:
             method = "GET" if body is None else "POST"
             status, _, answer = self._talk.ask(method, self._where.base + path, body)
             self._answers[path] = _object(answer) if status == 200 else {}
-            self._refused = self._refused or status in (401, 403)
+            self._status[path] = status
         return self._answers[path]
 
     def model(self) -> str:
@@ -283,8 +283,9 @@ class _Told:
         for name in names:
             if isinstance(name, str):
                 return name
-        hint = "does it need a key (--key-env)?" if self._refused else "name a --model"
-        raise TargetError(f"{self._where.url} lists no model; {hint}")
+        status = self._status["/v1/models"]
+        hint = "does it need a key (--key-env)?" if status in (401, 403) else "name a --model"
+        raise TargetError(f"{self._where.url}/v1/models lists no model (HTTP {status}); {hint}")
 
     def context(self, model: str, dialect: Dialect) -> int | None:
         """How many tokens prompt and answer may have together, if the site says."""

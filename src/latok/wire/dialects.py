@@ -153,9 +153,15 @@ def _shallow(value: Any, levels: int = 4) -> bool:
     return levels > 0 and all(_shallow(item, levels - 1) for item in inner)
 
 
+_WEIGHTS: dict[Kind, int] = {"content": 3, "tool": 2, "reasoning": 1, "role": 0}
+
+
 def _most(kinds: Iterable[Kind]) -> Kind:
     """What several pieces in one chunk are together: visible text before all."""
-    return min(kinds, key=("content", "tool", "reasoning", "role").index, default="role")
+    most: Kind = "role"
+    for kind in kinds:
+        most = max(most, kind, key=_WEIGHTS.__getitem__)
+    return most
 
 
 # --- OpenAI chat completions and completions -----------------------------------------------------
