@@ -14,8 +14,8 @@ demo: .venv/demo
 test: lint types unit engines docs
 
 lint: .venv/dev
-	$(BIN)/ruff format --check src tests examples benchmarks
-	$(BIN)/ruff check src tests examples benchmarks
+	$(BIN)/ruff format --check src tests examples benchmarks docs scripts
+	$(BIN)/ruff check src tests examples benchmarks docs scripts
 
 types: .venv/dev
 	$(BIN)/mypy

@@ -326,6 +326,37 @@ def list_runs(runs: Runs = None, json: Json = False) -> None:
         print(f"{kind(folder)}  {folder}")
 
 
+@app.command("export", rich_help_panel="Read")
+def export_run(
+    run: Annotated[str, typer.Argument(help="A run: a folder, its name, or 'last'.")],
+    format: Annotated[
+        str,
+        _option("vllm, sglang, aiperf, guidellm, inference-perf, genai-bench, jsonl, csv.", _WHERE),
+    ],
+    runs: Runs = None,
+) -> None:
+    """Print a run in another tool's names and definitions (docs/crosswalk.md), or as rows."""
+    from latok.jobs.exchange import export
+    from latok.jobs.runs import folder_named
+
+    sys.stdout.write(export(folder_named(run, runs or "runs"), format))
+
+
+@app.command("import", rich_help_panel="Read")
+def import_results(
+    file: Annotated[Path, typer.Argument(help="A result file of one of those tools.")],
+    app: Annotated[
+        str | None, _option("Where a report puts it: beside this app's.", _WHAT, default="imported")
+    ] = None,
+    runs: Runs = None,
+) -> None:
+    """Take in another tool's results, to stand in the same report, marked as theirs."""
+    from latok.jobs.exchange import import_
+
+    for folder in import_(file, runs or "runs", app=app or "imported"):
+        print(folder)
+
+
 # --- engines: one command for each, its options made from the table ------------------------------
 
 engine_app = typer.Typer(

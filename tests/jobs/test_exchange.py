@@ -10,7 +10,8 @@ import pytest
 
 from latok.analysis.crosswalk import FORMATS
 from latok.errors import UsageError
-from latok.jobs.exchange import POINT, export, import_
+from latok.jobs.exchange import export, import_
+from latok.jobs.runs import POINT
 from latok.records import write_manifest, write_records
 from tests.simulated import closed
 

@@ -123,7 +123,7 @@ def started(url: str, runs: Path) -> subprocess.Popen[str]:
     """A map that has finished its first point and is measuring the second."""
     words = ["map", url, "--model", "steady:ttft=0.02,gap=0.01", *SHORT]
     process = subprocess.Popen(
-        [*LATOK, *words, "--budget", "10s", "--highest", "2", "--runs", str(runs)],
+        [*LATOK, *words, "--budget", "12s", "--highest", "4", "--runs", str(runs)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

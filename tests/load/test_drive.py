@@ -238,7 +238,7 @@ def test_several_processes_hold_one_load_on_one_clock(url: str, tmp_path: Path) 
     assert result.ended == "complete"
     assert all(r.ok for r in inside)
     assert len({r.id for r in records}) == len(records)
-    assert len(inside) >= 24  # the windows of two processes overlap, but not to the last request
+    assert len(inside) >= 20  # the windows of two processes overlap, but not to the last request
     assert max(progress.in_flight for progress in seen) == 7
 
 

@@ -77,7 +77,7 @@ class Goodput(msgspec.Struct, frozen=True):
 class Instrument(msgspec.Struct, frozen=True):
     """What the client itself did to the numbers. `bent`: the metrics that it made invalid."""
 
-    verdict: Literal["valid", "invalid"]
+    verdict: Literal["valid", "invalid", "unknown"]  # unknown: another tool measured it
     why: tuple[str, ...]
     bent: tuple[str, ...]
     error_s: dict[str, dict[str, float]]
@@ -122,7 +122,13 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def valid(self) -> bool:
+        """Whether it may enter a frontier, an advice or a comparison."""
         return self.instrument.verdict == "valid"
+
+    @property
+    def bent(self) -> bool:
+        """Whether the client itself spoilt it (of another tool's points nobody knows)."""
+        return self.instrument.verdict == "invalid"
 
 
 def value_of(point: Point, axis: str) -> float | None:

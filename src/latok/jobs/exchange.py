@@ -8,10 +8,9 @@ import msgspec
 
 from latok.analysis.crosswalk import FORMATS, imported
 from latok.errors import UsageError
-from latok.jobs.runs import read_run, write_beside
+from latok.jobs.runs import POINT, read_run, write_beside
 from latok.jobs.session import new_folder
 
-POINT = "point.json"
 _EVERY_REQUEST = ("jsonl", "csv")  # the others hold what a window holds
 
 

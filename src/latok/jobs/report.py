@@ -81,6 +81,8 @@ def _shown(maps: Sequence[Map]) -> tuple[dict[str, list[Record]], dict[str, Mani
     records, manifests = {}, {}
     for each in maps:
         for point in each.points:
+            if point.instrument.verdict == "unknown":
+                continue  # another tool's: it has no records
             manifests[point.id] = read_manifest(Path(point.run))
             if point.id == each.advice.point:
                 manifests[point.id], records[point.id] = read_run(Path(point.run))

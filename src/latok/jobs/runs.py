@@ -18,6 +18,7 @@ from latok.wire.dialects import dialect_named
 
 LOG = "captures.log"
 MAP = "map.json"
+POINT = "point.json"  # another tool's result, imported
 
 
 def read_run(folder: Path | str) -> tuple[Manifest, list[Record]]:
@@ -67,7 +68,13 @@ def _window(records: Iterable[Record]) -> tuple[float, float] | None:
 
 
 def read_point(folder: Path | str) -> Point:
-    """The run in `folder` as a Point, by today's definitions."""
+    """The run in `folder` as a Point, by today's definitions; an imported one as it was said."""
+    folder = Path(folder)
+    if (folder / POINT).exists():
+        try:
+            return msgspec.json.decode((folder / POINT).read_bytes(), type=Point)
+        except msgspec.DecodeError as why:
+            raise UsageError(f"{folder / POINT} is not a point of latok: {why}") from None
     manifest, records = read_run(folder)
     return point(manifest, records, run=str(folder))
 
@@ -94,7 +101,7 @@ def write_beside(path: Path, data: bytes) -> None:
 
 def kind(folder: Path) -> str:
     """`run` or `map` (which may hold one map for each app); empty for anything else."""
-    if (folder / MANIFEST).exists():
+    if (folder / MANIFEST).exists() or (folder / POINT).exists():
         return "run"
     return "map" if (folder / MAP).exists() or any(folder.glob(f"*/{MAP}")) else ""
 

@@ -169,7 +169,7 @@ def _frontier_row(point: Point, map: Map) -> dict[str, Any]:
         "load": load_value(point),
         "stands": stands(point),
         "slo": SLO_WORDS[point.goodput.met],
-        "valid": point.valid,
+        "valid": not point.bent,
         "frontier": point.id in map.frontier,
         "advised": advised,
         "knee": knee,
@@ -195,7 +195,7 @@ def said_of(point: Point) -> str:
         lines.append(
             f"{share(point.goodput.attainment)} within the SLO: {met_word(point.goodput.met)}"
         )
-    if not point.valid:
+    if point.bent:
         lines.append("invalid: " + "; ".join(point.instrument.why))
     return "\n".join(printable(line) for line in (target_line(point), *lines))
 
@@ -335,7 +335,7 @@ def throughput_chart(map: Map) -> alt.LayerChart:
 
 
 def _measured_at_loads(map: Map) -> list[Point]:
-    return [point for point in in_order(map.points) if point.valid]
+    return [point for point in in_order(map.points) if not point.bent]
 
 
 def _load_axis(points: Sequence[Point]) -> alt.X:

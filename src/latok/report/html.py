@@ -207,7 +207,7 @@ class _Section(NamedTuple):
 
     @property
     def invalid(self) -> list[Point]:
-        return [point for point in self.points if not point.valid]
+        return [point for point in self.points if point.bent]
 
     @property
     def laws(self) -> list[tuple[str, int, int]]:

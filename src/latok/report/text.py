@@ -146,7 +146,7 @@ class _Points:
             (
                 "★" if point.id == self.advised else " ",
                 "◆" if point.id == self.knee else " ",
-                "✗" if not point.valid else "●" if point.id in self.on_frontier else " ",
+                "✗" if point.bent else "●" if point.id in self.on_frontier else " ",
             )
         )
 
@@ -207,7 +207,7 @@ class _Points:
                 Text(column.heading), justify="left" if column.left else "right", no_wrap=True
             )
         for row, point in enumerate(self.points):
-            style = "bold" if point.id == self.advised else "dim" if not point.valid else ""
+            style = "bold" if point.id == self.advised else "dim" if point.bent else ""
             table.add_row(*(Text(column.cells[row]) for column in columns), style=style)
         yield table
 
@@ -290,7 +290,7 @@ def point_line(point: Point) -> str:
     if point.goodput.clauses:
         met = met_word(point.goodput.met)
         parts.append(f"{share(point.goodput.attainment)} within SLO ({met})")
-    if not point.valid:
+    if point.bent:
         parts.append(f"INVALID: {'; '.join(point.instrument.why)}")
     return printable(f"{point.load}: {', '.join(parts)}")
 
@@ -310,10 +310,11 @@ def print_point(point: Point, console: Console) -> None:
     console.print()
     console.print(_checks(point))
     console.print()
-    console.print(Text(_verdict(point), style="" if point.valid else "bold"))
+    console.print(Text(_verdict(point), style="bold" if point.bent else ""))
     for why in point.instrument.why:
         console.print(_bullet(why))
-    console.print(Text(_client(point), style="dim"))
+    if point.instrument.verdict != "unknown":
+        console.print(Text(_client(point), style="dim"))
     if point.run:
         console.print(Text(f"Run: {printable(point.run)}"), soft_wrap=True)
 
@@ -402,6 +403,8 @@ def _checks(point: Point) -> Table:
 
 
 def _verdict(point: Point) -> str:
+    if point.instrument.verdict == "unknown":
+        return "Another tool measured this; its client's error is not known."
     if point.valid:
         return "Valid: the client did not bend the numbers."
     return "INVALID: the client itself may have bent the numbers."
