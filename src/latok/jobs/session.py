@@ -121,7 +121,8 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
             found=found,
             address=address,
             levers=levers,
-            embedded=word in ENGINES,
+            # `latok engine …` started by hand is as small as when we start it
+            embedded=word in ENGINES or found.server.startswith("latok/"),
             count=count,
             overhead=_overhead(found, count),
             body=body,

@@ -299,7 +299,7 @@ def _work(log: Path) -> None:
     def idle(progress: Progress) -> None:
         nonlocal trouble
         stock.take()
-        if stock.orphaned:
+        if stock.orphaned or os.getppid() != parent:  # a full stock reads nothing, and no end
             driver.stop()
         try:
             file.flush()
@@ -308,6 +308,7 @@ def _work(log: Path) -> None:
             driver.stop()
         say(progress)
 
+    parent = os.getppid()
     plan = stock.plan()
     stock.fill()
     file = log.open("ab", buffering=1 << 20)
