@@ -25,9 +25,6 @@ from latok.workload.apps import APPS
 
 REPORT = "report.html"
 _STATE = "state.json"  # beside the map: what was asked and what each level cost, to go on with
-# Ids of one level's requests begin this far apart: each level has its own prompts, the same ones
-# whenever it is measured with the same seed.
-_APART = 1_000_000
 _LEAST = 30.0  # seconds that a level is given at the least, whatever is left
 
 
@@ -170,7 +167,6 @@ class _Work:
                 asked=asked,
                 duration=step.seconds,
                 ramp=step.ramp,
-                first_id=step.concurrency * _APART,
                 note=note,
                 watch=watcher.progress,
                 # where the estimate was far off, what is there is kept: the next one is better

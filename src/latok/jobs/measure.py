@@ -81,7 +81,6 @@ def measure(
             asked=asked,
             duration=duration,
             ramp=session.found.seconds if isinstance(load, Closed) and load.concurrency > 1 else 0,
-            first_id=0,
             note=note,
             watch=watch,
         )
@@ -107,7 +106,6 @@ def hold_point(
     asked: Experiment,
     duration: float | None,
     ramp: float,
-    first_id: int,
     note: str,
     watch: Watch,
     limit: float | None = None,
@@ -160,7 +158,7 @@ def hold_point(
             "text": app.text,
             "exact_counts": maker.exact,
             "template_tokens": session.overhead,
-            "first_id": first_id,
+            "first_id": _first_id(load),
             "accepts": sorted(session.found.accepts),
             "note": note,
         },
@@ -178,7 +176,7 @@ def hold_point(
     processes = asked.processes or _processes(load)
     driven = hold(
         plan,
-        lambda: session.prepared(app, maker, seed=asked.seed, first_id=first_id),
+        lambda: session.prepared(app, maker, seed=asked.seed, first_id=_first_id(load)),
         folder / LOG,
         watch=watch,
         processes=processes,
@@ -197,6 +195,13 @@ def hold_point(
         len(records),
         sum(record.prompt_tokens + record.max_tokens for record in records),
     )
+
+
+def _first_id(load: Load) -> int:
+    """Each load has prompts of its own, the same ones whenever it is held with the same seed: what
+    one level leaves in a prefix cache helps no other."""
+    level = load.concurrency if isinstance(load, Closed) else 1_000_000 + round(load.rate * 1000)
+    return level * 1_000_000
 
 
 def _processes(load: Load) -> int:
