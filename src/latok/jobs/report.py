@@ -11,7 +11,7 @@ from latok.decide.advise import advise
 from latok.errors import UsageError
 from latok.jobs.map import REPORT, read_maps
 from latok.jobs.runs import kind, read_point, read_run, write_beside
-from latok.records import Manifest, Record, read_manifest
+from latok.records import MANIFEST, Manifest, Record, read_manifest
 
 
 def write_report(folders: Sequence[Path], out: Path | None) -> Path:
@@ -20,7 +20,7 @@ def write_report(folders: Sequence[Path], out: Path | None) -> Path:
 
     maps = _maps(folders)
     path = out or folders[0] / REPORT
-    records, manifests = _shown(maps)
+    records, manifests = _shown(maps, folders)
     html = report_html(maps, records=records, manifests=manifests)
     write_beside(path, html.encode())
     return path
@@ -36,7 +36,7 @@ def write_charts(folders: Sequence[Path], into: Path) -> list[Path]:
         raise UsageError(f"cannot make the folder {into}: {why.strerror}") from None
     paths = []
     maps = _maps(folders)
-    records, manifests = _shown(maps)
+    records, manifests = _shown(maps, folders)
     for each in maps:
         mine = {p.id: records[p.id] for p in each.points if p.id in records}
         for name, chart in charts(each, mine, manifests).items():
@@ -76,14 +76,23 @@ def _of(points: list[Point]) -> Map:
     )
 
 
-def _shown(maps: Sequence[Map]) -> tuple[dict[str, list[Record]], dict[str, Manifest]]:
+def _shown(
+    maps: Sequence[Map], folders: Sequence[Path]
+) -> tuple[dict[str, list[Record]], dict[str, Manifest]]:
     """All manifests, and the streams worth a look: those of each map's advised point."""
     records, manifests = {}, {}
     for each in maps:
         for point in each.points:
-            if point.instrument.verdict == "unknown":
-                continue  # another tool's: it has no records
-            manifests[point.id] = read_manifest(Path(point.run))
+            run = _home(point, folders)
+            if run is None:  # another tool's, which has no records, or a run that was deleted
+                continue
+            manifests[point.id] = read_manifest(run)
             if point.id == each.advice.point:
-                manifests[point.id], records[point.id] = read_run(Path(point.run))
+                manifests[point.id], records[point.id] = read_run(run)
     return records, manifests
+
+
+def _home(point: Point, folders: Sequence[Path]) -> Path | None:
+    """Where a point's run lies now: as it was named, or beside its map, wherever that was moved."""
+    places = [Path(point.run), *(folder.parent / Path(point.run).name for folder in folders)]
+    return next((place for place in places if (place / MANIFEST).exists()), None)
