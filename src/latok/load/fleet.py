@@ -54,8 +54,13 @@ def hold(
         plan = msgspec.structs.replace(plan, parts=processes, zero=zero)
     workers = [_worker(plan, part, requests, log) for part in range(processes)]
     try:
-        with _interrupts_to(workers):
-            driven = _follow(workers, watch)
+        with _interrupts_to(workers) as interrupted:
+            try:
+                driven = _follow(workers, watch)
+            except LatokError:
+                if interrupted.is_set():  # it was told to end before it had begun
+                    raise KeyboardInterrupt from None
+                raise
     finally:
         for worker in workers:
             _end(worker)
@@ -122,25 +127,29 @@ def _together(driven: Sequence[Driven]) -> Driven:
 
 
 @contextlib.contextmanager
-def _interrupts_to(workers: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+def _interrupts_to(
+    workers: Sequence[subprocess.Popen[bytes]],
+) -> Iterator[threading.Event]:
     """While it lasts Ctrl-C asks the workers to end, and a second one kills them.
 
     A handler, not the exception: that would cut what a worker is just saying in two.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread; who holds loads from others stops them otherwise
+        yield threading.Event()  # signals go to the main thread; who holds loads from others stops them otherwise
         return
 
+    asked = threading.Event()
     ways = chain((signal.SIGTERM,), repeat(signal.SIGKILL))
 
     def interrupt(*_: object) -> None:
+        asked.set()
         way = next(ways)
         for worker in workers:
             worker.send_signal(way)
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield
+        yield asked
     finally:
         signal.signal(signal.SIGINT, before)
 
