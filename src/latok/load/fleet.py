@@ -135,7 +135,7 @@ def _interrupts_to(
     A handler, not the exception: that would cut what a worker is just saying in two.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield threading.Event()  # signals go to the main thread; who holds loads from others stops them otherwise
+        yield threading.Event()  # signals go to the main thread alone
         return
 
     asked = threading.Event()
