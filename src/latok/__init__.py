@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from latok.analysis.frontier import Advice, Map, frontier, knee
     from latok.analysis.point import Point, Summary
     from latok.errors import InvalidError, LatokError, TargetError, UsageError
-    from latok.jobs.library import map, measure
+    from latok.jobs.calls import map, measure
     from latok.jobs.map import read_maps
     from latok.jobs.runs import read_point, read_run
     from latok.records import Chunk, Manifest, Record, Request
@@ -30,7 +30,7 @@ _HOMES = {
     "latok.analysis.frontier": ("Advice", "Map", "frontier", "knee"),
     "latok.analysis.point": ("Point", "Summary"),
     "latok.errors": ("InvalidError", "LatokError", "TargetError", "UsageError"),
-    "latok.jobs.library": ("map", "measure"),
+    "latok.jobs.calls": ("map", "measure"),
     "latok.jobs.map": ("read_maps",),
     "latok.jobs.runs": ("read_point", "read_run"),
     "latok.records": ("Chunk", "Manifest", "Record", "Request"),
