@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from rich.markup import escape
@@ -57,43 +58,78 @@ Words = Annotated[
         show_default=False,
     ),
 ]
-AppName = Annotated[
-    str | None,
-    _option("A profile ([bold]latok apps[/bold]) or a TOML file.", _WHAT, "--app", default="chat"),
-]
-Slo = Annotated[
-    str | None, _option("Instead of the app's: 'ttft.p95<500ms, tpot.p99<50ms'.", _WHAT)
-]
-InputTokens = Annotated[
-    str | None, _option("Like 500, 'lognormal(1020,0.84)', 'uniform(64,256)'.", _WHAT)
-]
-OutputTokens = Annotated[str | None, _option("Likewise.", _WHAT)]
-Scale = Annotated[
-    float | None, _option("Shrinks all lengths with their ratios kept, such as 0.2.", _WHAT)
-]
-Seed = Annotated[int | None, _option("Same seed, same requests.", _WHAT, default="0")]
-Model = Annotated[str | None, _option("Default: the first that /v1/models lists.", _WHOM)]
-DialectName = Annotated[
-    str | None,
-    _option("Default: found by asking ([bold]latok dialects[/bold]).", _WHOM, "--dialect"),
-]
-UrlPath = Annotated[str | None, _option("Of the endpoint, if unusual.", _WHOM, "--path")]
-Header = Annotated[list[str] | None, _option("'Name: value'; repeatable.", _WHOM)]
-Body = Annotated[str | None, _option("JSON merged into each request.", _WHOM)]
-KeyEnv = Annotated[str | None, _option("Environment variable that holds the API key.", _WHOM)]
-Ca = Annotated[str | None, _option("CA file for TLS.", _WHOM)]
-Timeout = Annotated[
-    str | None,
-    _option("Of a request; or 'connect=3s, first=10s, silence=5s'.", _WHOM, default="600s"),
-]
-MaxRequests = Annotated[str | None, _option("Send no more, warm-up included.", _HOW)]
-MaxTokens = Annotated[str | None, _option("Ask for no more, prompts and answers together.", _HOW)]
-Processes = Annotated[
-    int | None, _option("Of the load driver.", _WHERE, default="as many as it takes")
-]
 Runs = Annotated[str | None, _option("Folder where runs are kept.", _WHERE, default="runs")]
 Json = Annotated[bool, _option("Print one JSON object on stdout.", _WHERE, "--json")]
 Quiet = Annotated[bool, _option("No talk while it works.", _WHERE, "--quiet", "-q")]
+
+# What every command that sends load takes beside its own: each name is a field of Experiment.
+_SHARED: dict[str, Any] = {
+    "app": _option(
+        "A profile ([bold]latok apps[/bold]) or a TOML file.", _WHAT, "--app", default="chat"
+    ),
+    "slo": _option("Instead of the app's: 'ttft.p95<500ms, tpot.p99<50ms'.", _WHAT),
+    "input_tokens": _option("Like 500, 'lognormal(1020,0.84)', 'uniform(64,256)'.", _WHAT),
+    "output_tokens": _option("Likewise.", _WHAT),
+    "scale": _option("Shrinks all lengths with their ratios kept, such as 0.2.", _WHAT),
+    "seed": _option("Same seed, same requests.", _WHAT, default="0"),
+    "max_requests": _option("Send no more, warm-up included.", _HOW),
+    "max_tokens_spent": _option("Ask for no more, prompts and answers together.", _HOW),
+    "model": _option("Default: the first that /v1/models lists.", _WHOM),
+    "dialect": _option(
+        "Default: found by asking ([bold]latok dialects[/bold]).", _WHOM, "--dialect"
+    ),
+    "path": _option("Of the endpoint, if unusual.", _WHOM, "--path"),
+    "header": _option("'Name: value'; repeatable.", _WHOM),
+    "body": _option("JSON merged into each request.", _WHOM),
+    "key_env": _option("Environment variable that holds the API key.", _WHOM),
+    "ca": _option("CA file for TLS.", _WHOM),
+    "timeout": _option(
+        "Of a request; or 'connect=3s, first=10s, silence=5s'.", _WHOM, default="600s"
+    ),
+    "processes": _option("Of the load driver.", _WHERE, default="as many as it takes"),
+}
+_TYPES: dict[str, Any] = {
+    "scale": float | None,
+    "seed": int | None,
+    "processes": int | None,
+    "header": list[str] | None,
+}
+
+
+def _sends_load(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the shared options; the command finds them, with its own, in its context."""
+    hints = get_type_hints(command, include_extras=True)
+    context, *rest = inspect.signature(command).parameters.values()
+    own = [
+        each.replace(annotation=hints[each.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for each in rest
+    ]
+    shared: dict[str, Any] = {
+        name: Annotated[_TYPES.get(name, str | None), o] for name, o in _SHARED.items()
+    }
+    shared |= {"runs": Runs, "json": Json, "quiet": Quiet}
+    names = {each.name for each in own}
+    own += [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if kind in (Json, Quiet) else None,
+            annotation=kind,
+        )
+        for name, kind in shared.items()
+        if name not in names
+    ]
+    panels = [None, _WHAT, _HOW, _WHOM, _WHERE]
+    own.sort(key=lambda each: panels.index(each.annotation.__metadata__[0].rich_help_panel))
+    taken = [context.replace(annotation=hints[context.name]), *own]
+
+    @functools.wraps(command)
+    def with_shared(context: typer.Context, **given: Any) -> None:
+        command(context, **{name: value for name, value in given.items() if name in names})
+
+    with_shared.__annotations__ = {each.name: each.annotation for each in taken}
+    with_shared.__signature__ = inspect.Signature(taken)  # type: ignore[attr-defined]  # read by typer
+    return with_shared
 
 
 def _asked(context: typer.Context) -> Experiment:
@@ -141,32 +177,16 @@ def _latok(
 
 
 @app.command(rich_help_panel="Measure")
+@_sends_load
 def map(  # the command's name, not the builtin
     context: typer.Context,
     words: Words = None,
-    app: AppName = None,
     budget: Annotated[
         str | None, _option("Measuring time, start-up apart.", _HOW, default="2m")
     ] = None,
     highest: Annotated[
         str | None, _option("Never more than this many at a time.", _HOW, default="256")
     ] = None,
-    max_requests: MaxRequests = None,
-    max_tokens_spent: MaxTokens = None,
-    slo: Slo = None,
-    input_tokens: InputTokens = None,
-    output_tokens: OutputTokens = None,
-    scale: Scale = None,
-    seed: Seed = None,
-    model: Model = None,
-    dialect: DialectName = None,
-    path: UrlPath = None,
-    header: Header = None,
-    body: Body = None,
-    key_env: KeyEnv = None,
-    ca: Ca = None,
-    timeout: Timeout = None,
-    processes: Processes = None,
     runs: Runs = None,
     resume: Annotated[
         str | None, _option("Go on with an interrupted map: its folder, or 'last'.", _WHERE)
@@ -209,6 +229,7 @@ def map(  # the command's name, not the builtin
 
 
 @app.command(rich_help_panel="Measure")
+@_sends_load
 def measure(
     context: typer.Context,
     words: Words = None,
@@ -228,24 +249,6 @@ def measure(
     duration: Annotated[
         str | None, _option("Measure so long, warm-up apart.", _HOW, default="30s")
     ] = None,
-    max_requests: MaxRequests = None,
-    max_tokens_spent: MaxTokens = None,
-    app: AppName = None,
-    slo: Slo = None,
-    input_tokens: InputTokens = None,
-    output_tokens: OutputTokens = None,
-    scale: Scale = None,
-    seed: Seed = None,
-    model: Model = None,
-    dialect: DialectName = None,
-    path: UrlPath = None,
-    header: Header = None,
-    body: Body = None,
-    key_env: KeyEnv = None,
-    ca: Ca = None,
-    timeout: Timeout = None,
-    processes: Processes = None,
-    runs: Runs = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
