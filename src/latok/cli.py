@@ -596,10 +596,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.TyperException as why:
         print(f"latok: {getattr(why, 'format_message', why.__str__)()}", file=sys.stderr)
         return UsageError.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("latok: interrupted before anything was measured", file=sys.stderr)
-        return 130
-    except typer.Abort:
         return 130
     except BrokenPipeError:  # `latok runs | head`
         sys.stderr.close()

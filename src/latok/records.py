@@ -10,7 +10,6 @@ as lists). While it is measured there is `captures.log` instead (`latok.wire.cap
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -176,7 +175,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 MANIFEST = "manifest.json"
 RECORDS = "records.parquet"
 _CHUNK_COLUMNS = Chunk.__struct_fields__
-_ROWS_PER_GROUP = 1024
+_ROWS_PER_GROUP, _CHUNKS_PER_GROUP = 1024, 50_000  # whichever comes first
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -267,23 +266,31 @@ def _record(row: dict[str, Any]) -> Record:
     )
 
 
-def write_records(folder: Path, records: Iterable[Record]) -> int:
-    """Writes `records.parquet` group by group (flat memory), then renames it. Returns how many."""
+def written(folder: Path, records: Iterable[Record]) -> Iterator[Record]:
+    """Passes records on while it writes `records.parquet` group by group, in flat memory; the file
+    is there (renamed) once the last record was taken."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    beside, schema, count = folder / (RECORDS + ".part"), _schema(), 0
+    beside, schema = folder / (RECORDS + ".part"), _schema()
+    rows: list[dict[str, Any]] = []
+    chunks = 0
     with pq.ParquetWriter(beside, schema, compression="zstd") as out:
-        rows: list[dict[str, Any]] = []
-        for record in chain(records, [None]):
-            if record is not None:
-                rows.append(_row(record))
-                count += 1
-            if rows and (record is None or len(rows) == _ROWS_PER_GROUP):
+        for record in records:
+            yield record
+            rows.append(_row(record))
+            chunks += len(record.chunks)
+            if len(rows) == _ROWS_PER_GROUP or chunks >= _CHUNKS_PER_GROUP:
                 out.write_table(pa.Table.from_pylist(rows, schema=schema))
-                rows.clear()
+                rows, chunks = [], 0
+        if rows:
+            out.write_table(pa.Table.from_pylist(rows, schema=schema))
     beside.replace(folder / RECORDS)
-    return count
+
+
+def write_records(folder: Path, records: Iterable[Record]) -> int:
+    """Writes `records.parquet`. Returns how many records are in it."""
+    return sum(1 for _ in written(folder, records))
 
 
 def read_records(folder: Path) -> Iterator[Record]:

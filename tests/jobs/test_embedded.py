@@ -59,7 +59,9 @@ def measuring(runs: Path) -> subprocess.Popen[str]:
         text=True,
     )
     until = time.monotonic() + 90
-    while not list(runs.glob("*/records.parquet")) or not list(runs.glob("*/captures.log")):
+    while not (done := list(runs.glob("*/records.parquet"))) or all(
+        log.with_name("records.parquet") in done for log in runs.glob("*/captures.log")
+    ):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until, "nothing was measured"
         time.sleep(0.1)

@@ -8,46 +8,42 @@ clock), and the quantile is taken again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from latok.analysis.digest import Digest
 from latok.analysis.point import Check, Instrument, Summary
-from latok.analysis.stats import quantile
-from latok.records import Chunk, Closed, Manifest, Open, Record
+from latok.analysis.stats import Floats, quantile
+from latok.records import Closed, Manifest, Open, Record
+from latok.workload.slo import parse_slo
 
-# A metric is invalid where its error passes the larger of these two.
+# A metric is bent where its error passes the larger of these two.
 _ERROR_FLOOR = 1e-3
 _ERROR_SHARE = 0.02
-# Gaps may be bent by coalesced reads without harm to the axes of a frontier.
-_DECISIVE = ("ttft", "tpot", "e2e")
+# The axes of a frontier hang on these; on others the point does where its SLO names them.
+_DECISIVE = ("ttft", "tpot")
 
-Doubts = dict[str, tuple[list[float], list[float], list[float]]]
+Bounds = dict[str, dict[str, float]]
 
 
 def instrument(
-    manifest: Manifest, window: Sequence[Record], metrics: Mapping[str, Summary]
+    manifest: Manifest, window: Sequence[Digest], metrics: Mapping[str, Summary]
 ) -> Instrument:
     """Judges the client's part in a run; `metrics` are those of the same window."""
-    chunks = [chunk for record in window for chunk in record.chunks]
-    lags = np.asarray([chunk.lag for chunk in chunks])
+    lags = _joined([each.lags for each in window])
     late = np.asarray(
-        [r.sent_first - r.due for r in window if r.sent_first is not None], dtype=np.float64
+        [each.record.sent_first - each.record.due for each in window if each.record.sent_first],
+        dtype=np.float64,
     )
-    errors = _errors([record for record in window if record.ok])
-    bent = tuple(
-        name
-        for name, error in errors.items()
-        if any(
-            value > max(_ERROR_FLOOR, _ERROR_SHARE * (getattr(metrics[name], label) or 0.0))
-            for label, value in error.items()
-        )
-    )
+    errors = _errors([each for each in window if each.ok])
+    bent = tuple(name for name, error in errors.items() if _is_bent(error, metrics[name]))
     why = [
         f"the client may have moved {name} by {max(errors[name].values()) * 1e3:.3g} ms"
         for name in bent
-        if name in _DECISIVE
+        if name in _DECISIVE or _decides(manifest.slo, name, errors[name])
     ]
     why += _schedule_trouble(manifest, late, metrics)
     if manifest.clock_step > _ERROR_FLOOR:
@@ -59,12 +55,31 @@ def instrument(
         error_s=errors,
         lag_s={label: quantile(lags, q) for label, q in (("p50", 0.5), ("p99", 0.99))},
         lateness_s={label: quantile(late, q) for label, q in (("p50", 0.5), ("p99", 0.99))},
-        reads=len({(r.id, chunk.at) for r in window for chunk in r.chunks}),
-        chunks=len(chunks),
-        coalesced=sum(chunk.coalesced for chunk in chunks),
+        reads=sum(each.reads for each in window),
+        chunks=len(lags),
+        coalesced=sum(each.coalesced for each in window),
         client_cpu_s=manifest.client_cpu_s,
         kernel_stamps=manifest.kernel_stamps,
     )
+
+
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(arrays) if arrays else np.empty(0)
+
+
+def _is_bent(error: Mapping[str, float], summary: Summary) -> bool:
+    """Whether a bound is too large for the metric's own size, at any quantile."""
+    return any(
+        value > max(_ERROR_FLOOR, _ERROR_SHARE * (getattr(summary, label) or 0.0))
+        for label, value in error.items()
+    )
+
+
+def _decides(slo: str, name: str, error: Mapping[str, float]) -> bool:
+    """Whether the SLO asks for this metric more exactly than it is known."""
+    limits = [clause.limit for clause in parse_slo(slo).clauses if clause.metric == name]
+    worst = max(error.values())
+    return any(worst > max(_ERROR_FLOOR, _ERROR_SHARE * limit) for limit in limits)
 
 
 def _schedule_trouble(
@@ -78,16 +93,14 @@ def _schedule_trouble(
     return [f"requests were sent up to {worst * 1e3:.3g} ms late"] if worst > tolerance else []
 
 
-def _errors(records: Iterable[Record]) -> dict[str, dict[str, float]]:
-    """The bound on each metric's p50 and p99 (p95 where there are too few), in seconds."""
-    doubts: Doubts = {name: ([], [], []) for name in ("ttft", "ttft_user", "tpot", "gap", "e2e")}
-    for record in records:
-        _doubts(record, doubts)
-    found: dict[str, dict[str, float]] = {}
-    for name, (low, value, high) in doubts.items():
+def _errors(requests: Sequence[Digest]) -> Bounds:
+    """The bound on each metric's p50, p95 and p99, in seconds, as far as there are values enough:
+    the quantile of the least and of the greatest that each value may truly have been."""
+    found: Bounds = {}
+    for name, (low, value, high) in _doubts(requests).items():
         found[name] = {}
         for label, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-            middle = quantile(np.asarray(value), q)
+            middle = quantile(value, q)
             if middle is not None:
                 below = middle - float(np.quantile(low, q))
                 above = float(np.quantile(high, q)) - middle
@@ -95,28 +108,37 @@ def _errors(records: Iterable[Record]) -> dict[str, dict[str, float]]:
     return found
 
 
-def _doubts(record: Record, into: Doubts) -> None:
-    """Adds the least, the stated and the greatest value that each metric may truly have had."""
+def _doubts(requests: Sequence[Digest]) -> dict[str, tuple[Floats, Floats, Floats]]:
+    """Of each metric the least, the stated and the greatest that each value may truly have been."""
+    found: dict[str, list[tuple[float, float, float]]] = {
+        name: [] for name in ("ttft", "ttft_user", "ttfv", "tpot", "e2e")
+    }
 
     def add(name: str, value: float, less: float, more: float = 0.0) -> None:
-        for values, each in zip(into[name], (value - less, value, value + more), strict=True):
-            values.append(each)
+        found[name].append((value - less, value, value + more))
 
-    events: list[Chunk] = [chunk for chunk in record.chunks if chunk.is_token]
-    if not events or record.sent_first is None:
-        return
-    first, last = events[0], events[-1]
-    sending = (record.sent_last or record.sent_first) - record.sent_first
-    add("ttft", first.at - record.sent_first, first.doubt + sending)
-    add("ttft_user", first.at - record.due, first.doubt)
-    add("e2e", last.at - record.sent_first, last.doubt + sending)
-    for before, after in pairwise(events):
-        add("gap", after.at - before.at, after.doubt, before.doubt)
-    tokens = record.usage.completion_tokens if record.usage else None
-    steps = (tokens or len(events)) - (first.tokens or 1)
-    if steps > 0:
-        span = last.at - first.at
-        add("tpot", span / steps, last.doubt / steps, first.doubt / steps)
+    for each in requests:
+        record = each.record
+        if not len(each.at) or record.sent_first is None:
+            continue
+        first, last = float(each.doubt[0]), float(each.doubt[-1])
+        sending = (record.sent_last or record.sent_first) - record.sent_first
+        add("ttft", each.at[0] - record.sent_first, first + sending)
+        add("ttft_user", each.at[0] - record.due, first)
+        add("e2e", each.at[-1] - record.sent_first, last + sending)
+        seen = each.metrics["ttfv"]
+        if seen is not None:
+            place = int(np.searchsorted(each.at, record.sent_first + seen - 1e-9))
+            add("ttfv", seen, float(each.doubt[min(place, len(each.at) - 1)]) + sending)
+        steps = (each.tokens or len(each.at)) - (each.first_tokens or 1)
+        if steps > 0:
+            add("tpot", (each.at[-1] - each.at[0]) / steps, last / steps, first / steps)
+    table = {n: np.asarray(rows, dtype=np.float64).reshape(-1, 3).T for n, rows in found.items()}
+    bounds = {name: (low, value, high) for name, (low, value, high) in table.items()}
+    gaps = _joined([each.gaps for each in requests])
+    less = _joined([each.doubt[1:] for each in requests])
+    more = _joined([each.doubt[:-1] for each in requests])
+    return bounds | {"gap": (gaps - less, gaps, gaps + more)}
 
 
 def checks(

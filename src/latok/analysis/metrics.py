@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 
 from latok.analysis import audit
+from latok.analysis.digest import Digest, Small
 from latok.analysis.point import (
     QUANTILES,
     ClauseResult,
@@ -121,6 +123,26 @@ METRICS: dict[str, Callable[[Record], float | None]] = {
 }
 
 
+def digest(record: Record) -> Digest:
+    """What a point needs of a record, in little memory."""
+    events, tokens = token_events(record), output_tokens(record)
+    weight: list[float] = [chunk.tokens or 0 for chunk in events]
+    if any(chunk.tokens is None for chunk in events):  # then spread evenly over the events
+        weight = [1.0 if tokens is None else tokens / len(events)] * len(events)
+    return Digest(
+        record=msgspec.structs.replace(record, chunks=()),
+        metrics={name: metric(record) for name, metric in METRICS.items()},
+        tokens=tokens,
+        at=np.asarray([chunk.at for chunk in events], dtype=np.float64),
+        doubt=np.asarray([chunk.doubt for chunk in events], dtype=np.float32),
+        weight=np.asarray(weight, dtype=np.float32),
+        lags=np.asarray([chunk.lag for chunk in record.chunks], dtype=np.float32),
+        first_tokens=events[0].tokens if events else None,
+        reads=len({chunk.at for chunk in record.chunks}),
+        coalesced=sum(chunk.coalesced for chunk in record.chunks),
+    )
+
+
 def in_window(record: Record, manifest: Manifest) -> bool:
     """Whether a request belongs to the window: by when it was sent (open loop: due)."""
     if manifest.window is None:
@@ -131,16 +153,17 @@ def in_window(record: Record, manifest: Manifest) -> bool:
 
 
 def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Point:
-    """Summarises a run. `records` may be any records of it; those outside the window only count
-    for the tokens that arrived inside it and for the whole run's throughput."""
-    everything = list(records)
-    window = [record for record in everything if in_window(record, manifest)]
-    good = [record for record in window if record.ok]
+    """Summarises a run. `records` may be any records of it, and are taken one by one; those outside
+    the window only count for the tokens that arrived inside it and for the whole run's throughput.
+    """
+    everything = [digest(record) for record in records]
+    window = [each for each in everything if in_window(each.record, manifest)]
+    good = [each for each in window if each.ok]
     counts = Counts(
         offered=len(window),
         ok=len(good),
-        failed=sum(not record.ok and not _unfinished(record) for record in window),
-        unfinished=sum(_unfinished(record) for record in window),
+        failed=sum(not each.ok and not _unfinished(each.record) for each in window),
+        unfinished=sum(_unfinished(each.record) for each in window),
     )
     metrics = {name: _summary(good, name) for name in METRICS}
     throughput = _throughput(manifest, everything)
@@ -152,12 +175,16 @@ def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Po
         load=manifest.load,
         levers=manifest.levers,
         counts=counts,
-        errors=dict(Counter(r.error.kind for r in window if r.error is not None)),
+        errors=dict(Counter(each.record.error.kind for each in window if each.record.error)),
         metrics=metrics,
         throughput=throughput,
         goodput=_goodput(slo, window, throughput.window_s, isinstance(manifest.load, Open)),
         instrument=audit.instrument(manifest, window, metrics),
-        checks=audit.checks(manifest, everything, window),
+        checks=audit.checks(
+            manifest,
+            [each.record for each in everything],
+            [each.record for each in window],
+        ),
         tokens=_tokens(good),
         token_source=_source(good),
         run=run,
@@ -168,22 +195,18 @@ def _unfinished(record: Record) -> bool:
     return record.error is not None and record.error.kind == "cut"
 
 
-def _summary(records: Sequence[Record], name: str) -> Summary:
+def _summary(requests: Sequence[Digest], name: str) -> Summary:
     """A metric of the good requests; `gap` is pooled over all of theirs, not one per request."""
-    values: list[float] = []
-    times: list[float] = []
-    for record in records:
-        if name == "gap":
-            found = gaps(record)
-        else:
-            value = METRICS[name](record)
-            found = [] if value is None else [value]
-        values += found
-        times += [record.due] * len(found)
-    array = np.asarray(values, dtype=np.float64)
+    if name == "gap":
+        found = [each.gaps for each in requests]
+        array = np.concatenate(found) if found else np.empty(0)
+        times = np.repeat([each.record.due for each in requests], [len(gaps) for gaps in found])
+    else:
+        known = [(v, each.record.due) for each in requests if (v := each.metrics[name]) is not None]
+        array, times = np.asarray(known, dtype=np.float64).reshape(-1, 2).T
     if not len(array):
         return Summary(n=0)
-    intervals = quantile_intervals(array, np.asarray(times), list(QUANTILES.values()), seed=_SEED)
+    intervals = quantile_intervals(array, times, list(QUANTILES.values()), seed=_SEED)
     found_quantiles = {label: quantile(array, q) for label, q in QUANTILES.items()}
     return Summary(
         n=len(array),
@@ -197,14 +220,16 @@ def _summary(records: Sequence[Record], name: str) -> Summary:
     )
 
 
-def _throughput(manifest: Manifest, records: Sequence[Record]) -> Throughput:
+def _throughput(manifest: Manifest, requests: Sequence[Digest]) -> Throughput:
     """Tokens that arrived in the window, and requests that ended in it, per second of it."""
     if manifest.window is None:
         return Throughput(None, None, 0.0, 0.0)
     start, end = manifest.window
     seconds = end - start
-    arrived, weights = _arrivals(records)
+    arrived = np.concatenate([each.at for each in requests] or [np.empty(0)])
+    weights = np.concatenate([each.weight for each in requests] or [np.empty(0, np.float32)])
     inside = (arrived >= start) & (arrived < end)
+    records = [each.record for each in requests]
     ended = [
         record
         for record in records
@@ -213,34 +238,20 @@ def _throughput(manifest: Manifest, records: Sequence[Record]) -> Throughput:
     read = [r.usage.prompt_tokens if r.usage else r.prompt_tokens for r in ended]
     known = len(arrived) > 0
     whole = float(arrived.max() - min(r.due for r in records)) if known else 0.0
+    here = float(weights[inside].sum(dtype=np.float64))
+    everywhere = float(weights.sum(dtype=np.float64))
     return Throughput(
-        output_tokens_per_s=float(weights[inside].sum() / seconds) if known and seconds else None,
+        output_tokens_per_s=here / seconds if known and seconds else None,
         input_tokens_per_s=sum(n or 0 for n in read) / seconds if seconds else None,
         requests_per_s=len(ended) / seconds if seconds else 0.0,
         window_s=seconds,
         ci95=_rate_interval(arrived[inside], weights[inside], start, end) if known else None,
-        whole_run_output_tokens_per_s=float(weights.sum() / whole) if whole else None,
+        whole_run_output_tokens_per_s=everywhere / whole if whole else None,
     )
 
 
-def _arrivals(records: Sequence[Record]) -> tuple[Floats, Floats]:
-    """When tokens arrived, and how many at each time. Where chunks do not say, a request's tokens
-    are spread evenly over its token events."""
-    times: list[float] = []
-    weights: list[float] = []
-    for record in records:
-        events = token_events(record)
-        if not events:
-            continue
-        total, known = output_tokens(record), all(chunk.tokens is not None for chunk in events)
-        each = 1.0 if total is None else total / len(events)
-        times += [chunk.at for chunk in events]
-        weights += [float(chunk.tokens or 0) if known else each for chunk in events]
-    return np.asarray(times, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-
-
 def _rate_interval(
-    times: Floats, weights: Floats, start: float, end: float
+    times: Floats, weights: Small, start: float, end: float
 ) -> tuple[float, float] | None:
     """A 95 % interval of the tokens per second, by bootstrap over ten stretches of the window."""
     if len(times) < 10 or end <= start:
@@ -252,15 +263,15 @@ def _rate_interval(
     return float(low), float(high)
 
 
-def _judged(record: Record, clause: Clause, open_loop: bool) -> bool | None:
+def _judged(request: Digest, clause: Clause, open_loop: bool) -> bool | None:
     """Whether a request met a clause; None where it does not apply (or is not over: censored)."""
     name = "ttft_user" if open_loop and clause.metric == "ttft" else clause.metric
-    value = METRICS[name](record)
+    value, record = request.metrics[name], request.record
     if _unfinished(record):
         if value is not None and value >= clause.limit:
             return False
         waited = (record.closed_at or record.due) - record.due
-        started = ttft(record) is not None
+        started = request.metrics["ttft"] is not None
         over = clause.metric in ("e2e", "e2e_close") or not started
         return False if over and waited >= clause.limit else None
     if not record.ok:
@@ -269,18 +280,18 @@ def _judged(record: Record, clause: Clause, open_loop: bool) -> bool | None:
     return None if value is None else value < clause.limit
 
 
-def _goodput(slo: Slo, window: Sequence[Record], seconds: float, open_loop: bool) -> Goodput:
-    judged = [[_judged(record, c, open_loop) for c in slo.clauses] for record in window]
+def _goodput(slo: Slo, window: Sequence[Digest], seconds: float, open_loop: bool) -> Goodput:
+    judged = [[_judged(each, c, open_loop) for c in slo.clauses] for each in window]
     results = tuple(
         _clause_result(clause, [row[n] for row in judged]) for n, clause in enumerate(slo.clauses)
     )
     decided = [
-        (record, False not in row)
-        for record, row in zip(window, judged, strict=True)
-        if False in row or (record.ok and True in row) or (record.ok and not slo.clauses)
+        (each, False not in row)
+        for each, row in zip(window, judged, strict=True)
+        if False in row or (each.ok and True in row) or (each.ok and not slo.clauses)
     ]
-    good = [record for record, met in decided if met]
-    tokens = [output_tokens(record) for record in good]
+    good = [each for each, met in decided if met]
+    tokens = [each.tokens for each in good]
     verdicts = {result.met for result in results}
     return Goodput(
         slo=str(slo),
@@ -311,23 +322,24 @@ def _clause_result(clause: Clause, verdicts: Sequence[bool | None]) -> ClauseRes
     return ClauseResult(str(clause), share, (low, high), met)
 
 
-def _tokens(records: Sequence[Record]) -> dict[str, float | None]:
+def _tokens(requests: Sequence[Digest]) -> dict[str, float | None]:
     """Mean tokens per good request: asked and got, in and out, and from a cache."""
 
     def mean(values: Iterable[float | None]) -> float | None:
         known = [value for value in values if value is not None]
         return sum(known) / len(known) if known else None
 
+    records = [each.record for each in requests]
     return {
         "input_asked": mean(r.prompt_tokens for r in records),
         "input": mean(r.usage.prompt_tokens if r.usage else None for r in records),
         "output_asked": mean(r.max_tokens for r in records),
-        "output": mean(output_tokens(r) for r in records),
+        "output": mean(each.tokens for each in requests),
         "cached": mean(r.usage.cached_tokens if r.usage else None for r in records),
     }
 
 
-def _source(records: Sequence[Record]) -> str:
+def _source(requests: Sequence[Digest]) -> str:
     """Where the token counts come from, if all requests agree."""
-    sources = {record.token_source for record in records}
+    sources = {each.record.token_source for each in requests}
     return sources.pop() if len(sources) == 1 else "mixed" if sources else "unknown"

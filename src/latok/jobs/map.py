@@ -147,7 +147,7 @@ class _Work:
         maker = session.maker(app, asked.seed)
         while not part.stopped:
             seen = [
-                _seen(self._points[run], cost)
+                _seen(self._points[run], cost, app.output.mean())
                 for run, cost in zip(part.runs, part.costs, strict=True)
             ]
             step = next_level(
@@ -246,13 +246,16 @@ class _Work:
         write_beside(place / MAP, msgspec.json.encode(self._map(name)))
 
 
-def _seen(point: Point, cost: float) -> Seen:
+def _seen(point: Point, cost: float, answer: float) -> Seen:
+    """`answer`: mean tokens of the app's answers. A few requests may be long or short ones by
+    chance, so a typical request's time is taken from the tokens per second (Little's law)."""
     assert isinstance(point.load, Closed)
-    latency = point.metrics["e2e_close"].p50
+    throughput = point.throughput.output_tokens_per_s or 0.0
+    latency = point.load.concurrency * answer / throughput if throughput else cost
     return Seen(
         point.load.concurrency,
-        point.throughput.output_tokens_per_s or 0.0,
-        cost if latency is None else latency,
+        throughput,
+        latency,
         point.goodput.attainment,
         stands(point),
         cost,

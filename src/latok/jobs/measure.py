@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 import platform
+import signal
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -19,13 +21,12 @@ from latok.analysis.metrics import point
 from latok.analysis.point import Point
 from latok.errors import TargetError, UsageError
 from latok.jobs.experiment import Experiment
-from latok.jobs.runs import LOG, captures
+from latok.jobs.runs import LOG, decoded
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.load.drive import Driven, Plan, Progress
 from latok.load.fleet import hold, logs
-from latok.records import Closed, Load, Manifest, Open, Record, write_manifest, write_records
+from latok.records import Closed, Load, Manifest, Open, Record, write_manifest, written
 from latok.version import VERSION
-from latok.wire.capture import record_of
 from latok.workload.apps import App
 from latok.workload.arrivals import due_times
 from latok.workload.prompts import PromptMaker
@@ -172,7 +173,8 @@ def hold_point(
         command=command_line(),
         versions=versions(),
     )
-    _keep(folder, manifest)
+    with _writing(folder):
+        write_manifest(folder, manifest)
     processes = asked.processes or _processes(load)
     driven = hold(
         plan,
@@ -182,19 +184,22 @@ def hold_point(
         processes=processes,
     )
     manifest = _driven(manifest, driven, processes)
-    dialect = session.found.dialect
-    records = sorted(
-        (record_of(capture, dialect) for capture in captures(folder)),
-        key=lambda record: (record.due, record.id),
-    )
-    _keep(folder, manifest, records)
-    return Held(
-        point(manifest, records, run=str(folder)),
-        driven.ended,
-        driven.why,
-        len(records),
-        sum(record.prompt_tokens + record.max_tokens for record in records),
-    )
+    requests = tokens = 0
+
+    def counted() -> Iterator[Record]:
+        nonlocal requests, tokens
+        for record in decoded(folder, manifest):
+            requests += 1
+            tokens += record.prompt_tokens + record.max_tokens
+            yield record
+
+    with _writing(folder), _undisturbed() as interrupted:
+        found = point(manifest, written(folder, counted()), run=str(folder))
+        write_manifest(folder, manifest)
+        for log in logs(folder / LOG):  # only now that its Parquet stands
+            log.unlink(missing_ok=True)
+    ended = "interrupted" if interrupted.is_set() else driven.ended
+    return Held(found, ended, driven.why, requests, tokens)
 
 
 def _first_id(load: Load) -> int:
@@ -227,19 +232,29 @@ def _driven(manifest: Manifest, driven: Driven, processes: int) -> Manifest:
     )
 
 
-def _keep(folder: Path, manifest: Manifest, records: list[Record] | None = None) -> None:
-    """Writes a run's files; the log goes only once its Parquet stands. Raises UsageError."""
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Raises UsageError for a disk that takes no more."""
     try:
-        if records is not None:
-            write_records(folder, records)
-        write_manifest(folder, manifest)
-        if records is not None:
-            for log in logs(folder / LOG):
-                log.unlink(missing_ok=True)
+        yield
     except OSError as why:
         raise UsageError(
             f"cannot write to {folder}: {why.strerror}; what was measured so far can be read"
         ) from None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[threading.Event]:
+    """While it lasts Ctrl-C only sets the event: what was measured is summarised and kept first."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # signals go to the main thread alone
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from latok.analysis.point import Point
 from latok.errors import UsageError
 from latok.load.fleet import logs
 from latok.records import MANIFEST, RECORDS, Manifest, Record, read_manifest, read_records
-from latok.wire.capture import Capture, read_log, record_of
+from latok.wire.capture import read_log, read_order, record_of
 from latok.wire.dialects import dialect_named
 
 LOG = "captures.log"
@@ -26,28 +27,31 @@ def read_run(folder: Path | str) -> tuple[Manifest, list[Record]]:
 
     Raises UsageError if there is no run in the folder.
     """
+    manifest, records = opened_run(folder)
+    return manifest, list(records)
+
+
+def opened_run(folder: Path | str) -> tuple[Manifest, Iterator[Record]]:
+    """`read_run` for runs that are larger than memory: the records come one by one."""
     folder = Path(folder)
     manifest = read_manifest(folder)
     if (folder / RECORDS).exists():
-        return manifest, list(read_records(folder))
-    records = list(_decoded(folder, manifest))
+        return manifest, read_records(folder)
     if manifest.window is None:
-        manifest = msgspec.structs.replace(manifest, window=_window(records))
-    return manifest, records
+        light = (msgspec.structs.replace(r, chunks=()) for r in decoded(folder, manifest))
+        manifest = msgspec.structs.replace(manifest, window=_window(list(light)))
+    return manifest, decoded(folder, manifest)
 
 
-def _decoded(folder: Path, manifest: Manifest) -> Iterator[Record]:
+def decoded(folder: Path, manifest: Manifest) -> Iterator[Record]:
+    """What the driver wrote, as far as it is whole, as records in the order of their due times."""
     dialect = dialect_named(manifest.target.dialect)
-    for capture in captures(folder):
-        yield record_of(capture, dialect)
-
-
-def captures(folder: Path) -> Iterator[Capture]:
-    """What the driver wrote, as far as it is whole."""
-    for log in logs(folder / LOG):
-        if log.exists():
-            with log.open("rb") as file:
-                yield from read_log(file)
+    with ExitStack() as stack:
+        files = [stack.enter_context(log.open("rb")) for log in logs(folder / LOG) if log.exists()]
+        order = sorted((*found, n) for n, file in enumerate(files) for found in read_order(file))
+        for _, _, place, n in order:
+            files[n].seek(place)
+            yield record_of(next(read_log(files[n])), dialect)
 
 
 def _window(records: Iterable[Record]) -> tuple[float, float] | None:
@@ -75,7 +79,7 @@ def read_point(folder: Path | str) -> Point:
             return msgspec.json.decode((folder / POINT).read_bytes(), type=Point)
         except msgspec.DecodeError as why:
             raise UsageError(f"{folder / POINT} is not a point of latok: {why}") from None
-    manifest, records = read_run(folder)
+    manifest, records = opened_run(folder)
     return point(manifest, records, run=str(folder))
 
 

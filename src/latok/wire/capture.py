@@ -12,6 +12,7 @@ import math
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import BinaryIO
 
@@ -60,9 +61,22 @@ class Capture(msgspec.Struct, array_like=True, kw_only=True):
     kernel_stamps: bool = True
 
 
+class _Head(msgspec.Struct, array_like=True):
+    """The beginning of a Capture: what comes after is passed over."""
+
+    id: int
+    app: str
+    session: str
+    turn: int
+    prompt_tokens: int
+    max_tokens: int
+    due: float
+
+
 _LENGTH = struct.Struct("<I")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Capture)
+_head = msgspec.msgpack.Decoder(_Head)
 
 
 def frame(capture: Capture) -> bytes:
@@ -72,16 +86,32 @@ def frame(capture: Capture) -> bytes:
 
 
 def read_log(file: BinaryIO) -> Iterator[Capture]:
-    """The captures of a log, up to the first that is not whole."""
-    while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
-        (size,) = _LENGTH.unpack(head)
-        body = file.read(size)
-        if len(body) < size:
-            return
-        try:
-            yield _decoder.decode(body)
-        except msgspec.DecodeError:
-            return
+    """The captures of a log from where it stands, up to the first that is not whole."""
+    with suppress(EOFError, msgspec.DecodeError):
+        while True:
+            yield _decoder.decode(_frame(file))
+
+
+def read_order(file: BinaryIO) -> Iterator[tuple[float, int, int]]:
+    """When each capture of a log was due, its id, and its place: `read_log` from there begins with
+    it. Captures stand in the order in which they ended."""
+    with suppress(EOFError, msgspec.DecodeError):
+        while True:
+            place = file.tell()
+            head = _head.decode(_frame(file))
+            yield head.due, head.id, place
+
+
+def _frame(file: BinaryIO) -> bytes:
+    """The next frame's body. Raises EOFError if it is not whole, as after a crash."""
+    head = file.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        raise EOFError
+    (size,) = _LENGTH.unpack(head)
+    body = file.read(size)
+    if len(body) < size:
+        raise EOFError
+    return body
 
 
 def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) -> Record:
