@@ -49,6 +49,7 @@ RECORDS = st.builds(
     error=st.none() | st.builds(Failure, st.text(max_size=5), st.text(max_size=20)),
     usage=st.none() | st.builds(Usage, st.integers(0, 9), COUNT, COUNT, COUNT),
     server_timings=st.none() | st.dictionaries(st.text(min_size=1), SECONDS, min_size=1),
+    rate_limits=st.none() | st.dictionaries(st.text(min_size=1), st.text()),
     connection=st.builds(Connection, st.booleans(), MAYBE, MAYBE),
     text=st.none() | st.text(),
     chunks=st.lists(CHUNKS, max_size=4).map(tuple),

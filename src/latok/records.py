@@ -85,6 +85,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     `due`: when it was wanted (closed loop: when its slot became free). `sent_first`, `sent_last`:
     clock just before the first byte was given to the kernel, just after the last. None: never sent.
+    `retry_after`: seconds. `rate_limits`: the headers in which the target states its limits.
     """
 
     id: int
@@ -105,6 +106,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     token_source: str = "unknown"
     server_timings: dict[str, Any] | None = None
     retry_after: float | None = None
+    rate_limits: dict[str, str] | None = None
     connection: Connection = Connection()
     text_hash: str = ""
     text: str | None = None
@@ -138,17 +140,22 @@ Load = Closed | Open
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured, without secrets."""
+    """What was measured, without secrets. `proxy`: its URL, if one stood between."""
 
     name: str
     url: str
     model: str
     dialect: str
     server: str = ""
+    proxy: str = ""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run's records mean. `window` is the steady part, seconds from the run's start."""
+    """What a run's records mean. `window` is the steady part, seconds from the run's start.
+
+    `client_cpu_s`: CPU time of the driver's processes in the window. `client_stall_s`: the longest
+    that their loop was away from its sockets there, None where that is not known.
+    """
 
     id: str
     target: Target
@@ -167,6 +174,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     versions: dict[str, str]
     processes: int = 1
+    client_stall_s: float | None = None
     schema: str = "latok.run/1"
 
 
@@ -175,6 +183,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 MANIFEST = "manifest.json"
 RECORDS = "records.parquet"
 _CHUNK_COLUMNS = Chunk.__struct_fields__
+_AS_JSON = ("server_timings", "rate_limits")
 _ROWS_PER_GROUP, _CHUNKS_PER_GROUP = 1024, 50_000  # whichever comes first
 
 
@@ -216,7 +225,7 @@ def _schema() -> Any:
             ("finish_reason", pa.string()),
             *((f"usage_{name}", pa.int32()) for name in Usage.__struct_fields__),
             ("token_source", pa.string()),
-            ("server_timings", pa.string()),
+            *((name, pa.string()) for name in _AS_JSON),
             ("retry_after", pa.float64()),
             ("connection_reused", pa.bool_()),
             ("connection_connect", pa.float64()),
@@ -235,14 +244,16 @@ def _row(record: Record) -> dict[str, Any]:
     plain = {
         name: getattr(record, name)
         for name in Record.__struct_fields__
-        if name not in ("error", "usage", "server_timings", "connection", "chunks")
+        if name not in ("error", "usage", "connection", "chunks", *_AS_JSON)
     }
-    error, usage, timings = record.error, record.usage, record.server_timings
+    error, usage = record.error, record.usage
     plain["error_kind"] = error and error.kind
     plain["error_text"] = error and error.text
     for name in Usage.__struct_fields__:
         plain[f"usage_{name}"] = usage and getattr(usage, name)
-    plain["server_timings"] = msgspec.json.encode(timings).decode() if timings else None
+    for name in _AS_JSON:
+        value = getattr(record, name)
+        plain[name] = None if value is None else msgspec.json.encode(value).decode()
     for name in Connection.__struct_fields__:
         plain[f"connection_{name}"] = getattr(record.connection, name)
     for name in _CHUNK_COLUMNS:
@@ -255,13 +266,14 @@ def _record(row: dict[str, Any]) -> Record:
     kind, text = row.pop("error_kind"), row.pop("error_text")
     usage = Usage(**{name: row.pop(f"usage_{name}") for name in Usage.__struct_fields__})
     connection = {n: row.pop(f"connection_{n}") for n in Connection.__struct_fields__}
-    timings = row.pop("server_timings")
+    for name in _AS_JSON:
+        said = row.pop(name, None)
+        row[name] = None if said is None else msgspec.json.decode(said)
     return Record(
         **row,
         error=None if kind is None else Failure(kind, text),
         usage=None if usage == Usage() else usage,
         connection=Connection(**connection),
-        server_timings=None if timings is None else msgspec.json.decode(timings),
         chunks=tuple(Chunk(*values) for values in zip(*columns, strict=True)),
     )
 

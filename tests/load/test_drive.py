@@ -18,6 +18,7 @@ from latok.load.drive import Driven, Patience, Plan, Prepared, Progress
 from latok.load.fleet import hold, logs
 from latok.load.golden import golden
 from latok.load.probe import Site, site
+from latok.load.proxy import Proxy
 from latok.load.socket import Address, resolve
 from latok.records import Closed, Failure, Load, Open, Record, Request
 from latok.wire.capture import read_log, record_of
@@ -49,13 +50,22 @@ def driven(
     model: str = "steady:ttft=0.03,gap=0.01",
     tokens: int = 10,
     processes: int = 1,
+    proxy: Proxy | None = None,
     **plan: Any,
 ) -> tuple[Driven, list[Record], list[Progress]]:
     where = replace(site(url), path=CHAT.path)
-    words: dict[str, Any] = {"address": resolve(where.host, where.port), "warm_up": 1}
+    if proxy is not None:
+        where = replace(where, proxy=proxy)
+    words: dict[str, Any] = {
+        "address": resolve(*where.peer),
+        "tunnel": where.tunnel,
+        "tls": False,
+        "ca": None,
+        "warm_up": 1,
+    }
     seen: list[Progress] = []
     result = hold(
-        Plan(host=where.host, tls=False, ca=None, load=load, **(words | plan)),
+        Plan(host=where.host, load=load, **(words | plan)),
         lambda: asked(where, model, tokens),
         log,
         watch=seen.append,

@@ -8,6 +8,7 @@ clock), and the quantile is taken again.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,9 @@ _ERROR_FLOOR = 1e-3
 _ERROR_SHARE = 0.02
 # The axes of a frontier hang on these; on others the point does where its SLO names them.
 _DECISIVE = ("ttft", "tpot")
+# Sent gaps further from the due ones than this are not the arrivals that were asked for; epoll's
+# rounding to milliseconds alone gives 0.6 at 2,000 requests a second.
+_UNPACED = 0.1
 
 Bounds = dict[str, dict[str, float]]
 
@@ -45,7 +49,9 @@ def instrument(
         for name in bent
         if name in _DECISIVE or _decides(manifest.slo, name, errors[name])
     ]
-    why += _schedule_trouble(manifest, late, metrics)
+    delivered = _delivered(manifest, window)
+    why += _schedule_trouble(manifest, late, metrics, delivered)
+    why += _limits_of_ours(window)
     if manifest.clock_step > _ERROR_FLOOR:
         why.append(f"the system's clock stepped by {manifest.clock_step * 1e3:.3g} ms")
     return Instrument(
@@ -60,7 +66,38 @@ def instrument(
         coalesced=sum(each.coalesced for each in window),
         client_cpu_s=manifest.client_cpu_s,
         kernel_stamps=manifest.kernel_stamps,
+        client_share=_share(manifest),
+        stall_s=manifest.client_stall_s,
+        delivered=delivered,
     )
+
+
+def _share(manifest: Manifest) -> float | None:
+    """How much of a core each process of the driver needed."""
+    if manifest.window is None:
+        return None
+    seconds = (manifest.window[1] - manifest.window[0]) * manifest.processes
+    return manifest.client_cpu_s / seconds if seconds > 0 else None
+
+
+def _limits_of_ours(window: Sequence[Digest]) -> list[str]:
+    """What this machine itself could not give: no file, no port, no memory for a connection."""
+    errors = [each.record.error for each in window]
+    texts = Counter(error.text for error in errors if error and error.kind == "client")
+    return [f"{count} requests were never sent: {text}" for text, count in texts.items()]
+
+
+def _delivered(manifest: Manifest, window: Sequence[Digest]) -> dict[str, float] | None:
+    """How the requests went out against how they were due; None for a closed loop."""
+    sent = [each.record.sent_first for each in window if each.record.sent_first is not None]
+    due = [each.record.due for each in window]
+    if not isinstance(manifest.load, Open) or len(sent) < 2:
+        return None
+    gaps, asked = np.diff(np.sort(sent)), np.diff(np.sort(due))
+    both = np.sort(np.concatenate([gaps, asked]))
+    ours = np.searchsorted(np.sort(gaps), both, side="right") / len(gaps)
+    theirs = np.searchsorted(np.sort(asked), both, side="right") / len(asked)
+    return {"share": len(sent) / len(due), "distance": float(np.abs(ours - theirs).max())}
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -83,14 +120,24 @@ def _decides(slo: str, name: str, error: Mapping[str, float]) -> bool:
 
 
 def _schedule_trouble(
-    manifest: Manifest, late: np.ndarray, metrics: Mapping[str, Summary]
+    manifest: Manifest,
+    late: Floats,
+    metrics: Mapping[str, Summary],
+    delivered: Mapping[str, float] | None,
 ) -> list[str]:
-    """An open loop promises its due times: late sends are another load than the one asked for."""
-    if not isinstance(manifest.load, Open) or not len(late):
+    """An open loop promises its due times: late or unpaced sends are another load."""
+    if not isinstance(manifest.load, Open) or not len(late) or delivered is None:
         return []
     tolerance = max(_ERROR_FLOOR, _ERROR_SHARE * (metrics["ttft"].p50 or 0.0))
     worst = float(np.quantile(late, 0.99))
-    return [f"requests were sent up to {worst * 1e3:.3g} ms late"] if worst > tolerance else []
+    why = [f"requests were sent up to {worst * 1e3:.3g} ms late"] if worst > tolerance else []
+    # constant arrivals are one value, which the least jitter moves: there lateness judges
+    if manifest.load.arrivals != "constant" and delivered["distance"] > _UNPACED and len(late) > 99:
+        why.append(
+            f"arrivals were not paced as drawn (their gaps are {delivered['distance']:.2f} apart "
+            "by Kolmogorov and Smirnov)"
+        )
+    return why
 
 
 def _errors(requests: Sequence[Digest]) -> Bounds:
@@ -150,6 +197,7 @@ def checks(
         _offered(manifest, window),
         _lengths(window),
         _cold(manifest, window),
+        *_rate_limits(window),
     )
 
 
@@ -220,3 +268,25 @@ def _cold(manifest: Manifest, window: Sequence[Record]) -> Check:
     cached = sum(max((usage.cached_tokens or 0) - shared, 0) for usage in usages)
     part = cached / total if total else 0.0
     return Check("cache_cold", part <= 0.05, f"{part:.1%} of the unique input came from a cache")
+
+
+def _rate_limits(window: Sequence[Record]) -> list[Check]:
+    """What the target said of its limits, and whether it enforced them; nothing if it has none."""
+    refused = sum(r.error is not None and r.error.kind == "rate_limited" for r in window)
+    least: dict[str, str] = {}
+    for record in window:
+        for name, value in (record.rate_limits or {}).items():
+            if "remaining" in name and _lower(value, least.get(name)):
+                least[name] = value
+    if not least and not refused:
+        return []
+    said = "; ".join(f"{name} fell to {value}" for name, value in sorted(least.items()))
+    parts = [f"{refused} requests were refused (429)"] if refused else []
+    return [Check("rate_limits", not refused, "; ".join([*parts, said] if said else parts))]
+
+
+def _lower(value: str, than: str | None) -> bool:
+    try:
+        return than is None or float(value) < float(than)
+    except ValueError:
+        return False

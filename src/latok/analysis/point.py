@@ -75,7 +75,12 @@ class Goodput(msgspec.Struct, frozen=True):
 
 
 class Instrument(msgspec.Struct, frozen=True):
-    """What the client itself did to the numbers. `bent`: the metrics that it made invalid."""
+    """What the client itself did to the numbers. `bent`: the metrics that it made invalid.
+
+    `client_share`: CPU of the driver's processes, in cores' worth of each of them. `stall_s`: the
+    longest that a driver was away from its sockets. `delivered`: of an open loop, requests sent per
+    request due, and the Kolmogorov–Smirnov distance of the sent from the due gaps.
+    """
 
     verdict: Literal["valid", "invalid", "unknown"]  # unknown: another tool measured it
     why: tuple[str, ...]
@@ -88,6 +93,9 @@ class Instrument(msgspec.Struct, frozen=True):
     coalesced: int
     client_cpu_s: float
     kernel_stamps: bool
+    client_share: float | None = None
+    stall_s: float | None = None
+    delivered: dict[str, float] | None = None
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -25,6 +26,8 @@ from latok.workload.apps import APPS
 
 REPORT = "report.html"
 _STATE = "state.json"  # beside the map: what was asked and what each level cost, to go on with
+_OF_ALL = 0.9  # the driver may need so much of all cores
+_TELLING = 1.0  # seconds that a window must last to tell what the driver needs
 _LEAST = 30.0  # seconds that a level is given at the least, whatever is left
 
 
@@ -156,6 +159,13 @@ class _Work:
             if isinstance(step, Stop):
                 part.stopped = step.why
                 break
+            cores = self._cores(part, step.concurrency)
+            if cores > _OF_ALL * (os.cpu_count() or 1):
+                part.stopped = (
+                    f"the client would be the limit: for {step.concurrency} at a time it needs "
+                    f"{cores:.1f} of {os.cpu_count()} cores"
+                )
+                break
             left = share - sum(part.costs)
             watcher.level(f"{app.name} on {session.target.name}", step, left)
             began = time.monotonic()
@@ -172,6 +182,7 @@ class _Work:
                 # where the estimate was far off, what is there is kept: the next one is better
                 limit=max(2.0 * left, _LEAST),
                 spent=(self._state.requests, self._state.tokens),
+                cores=cores,
             )
             self._state.requests += held.requests
             self._state.tokens += held.tokens
@@ -179,11 +190,11 @@ class _Work:
             if held.ended == "interrupted" and not found.counts.ok:
                 return False
             if not found.counts.ok and not part.runs:
-                raise TargetError(held.why if self._spent() else failed(found))
+                raise TargetError(held.why if self._spent() else failed(held))
             self._points[found.run] = found
             part.runs.append(found.run)
             part.costs.append(time.monotonic() - began)
-            part.stopped = self._end(held, session)
+            part.stopped = self._end(held, part, session)
             watcher.done(found)
             self._write(part.app)
             if held.ended == "interrupted":
@@ -191,13 +202,25 @@ class _Work:
         self._write(part.app)
         return True
 
+    def _cores(self, part: Part, concurrency: int) -> float:
+        """How many cores the driver would need at a level, by what it needed at those before."""
+        needed = 0.0
+        for run in part.runs:
+            found = self._points[run]
+            assert isinstance(found.load, Closed)
+            seconds = found.throughput.window_s
+            if seconds >= _TELLING:
+                used = found.instrument.client_cpu_s / seconds
+                needed = max(needed, used * concurrency / found.load.concurrency)
+        return needed
+
     def _spent(self) -> bool:
         asked, state = self._asked, self._state
         return (asked.max_requests is not None and state.requests >= asked.max_requests) or (
             asked.max_tokens_spent is not None and state.tokens >= 0.95 * asked.max_tokens_spent
         )
 
-    def _end(self, held: Held, session: Session) -> str:
+    def _end(self, held: Held, part: Part, session: Session) -> str:
         """Why this part must not go on after that point; empty if it may."""
         found = held.point
         refused = sum(found.errors.get(kind, 0) for kind in ("rate_limited", "overloaded"))
@@ -205,6 +228,9 @@ class _Work:
             return held.why or "as much was asked as is allowed"
         if not session.alive():
             return f"the engine died at {found.load}"
+        last = [self._points[run] for run in part.runs[-2:]]
+        if len(last) == 2 and all(p.bent for p in last):  # a hiccup bends one
+            return f"the client was the limit, not the target: {found.instrument.why[0]}"
         if refused:
             return (
                 f"the target's own limit, not its saturation: at {found.load} it refused {refused} "

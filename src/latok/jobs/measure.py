@@ -50,6 +50,7 @@ _DURATION = 30.0
 # What one driver's process bears with its error in the tens of microseconds, and some room: streams
 # of 50 tokens a second, and requests a second (benchmarks/driver_error.py).
 _STREAMS, _RATE = 500, 2000.0
+_SHARE = 0.6  # of a core: a driver that needs more would read late
 # An open loop is warm after this many seconds' worth of requests.
 _OPEN_WARM_UP = 2.0
 
@@ -88,14 +89,15 @@ def measure(
     if held.why:
         say(f"ended early: {held.why}")
     if not held.point.counts.ok and held.ended != "interrupted":
-        raise TargetError(failed(held.point))
+        raise TargetError(failed(held))
     return held.point, held.ended != "interrupted"
 
 
-def failed(point: Point) -> str:
+def failed(held: Held) -> str:
     """One line for a point of which no request was answered."""
-    kinds = ", ".join(f"{n} × {kind}" for kind, n in point.errors.items()) or "no answer in time"
-    return f"every request to {point.target.url} failed: {kinds}"
+    point = held.point
+    kinds = ", ".join(f"{n} × {kind}" for kind, n in point.errors.items())
+    return f"every request to {point.target.url} failed: {kinds or held.why or 'no answer in time'}"
 
 
 def hold_point(
@@ -111,8 +113,10 @@ def hold_point(
     watch: Watch,
     limit: float | None = None,
     spent: tuple[int, int] = (0, 0),
+    cores: float = 0.0,
 ) -> Held:
-    """Holds one load and leaves a run's folder. `spent`: requests and tokens asked before it."""
+    """Holds one load and leaves a run's folder. `spent`: requests and tokens asked before it;
+    `cores`: how many the driver is thought to need."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
@@ -130,6 +134,7 @@ def hold_point(
         address=session.address,
         host=site.host,
         tls=site.scheme == "https",
+        tunnel=site.tunnel,
         ca=str(site.ca) if site.ca else None,
         load=load,
         due=(
@@ -175,7 +180,7 @@ def hold_point(
     )
     with _writing(folder):
         write_manifest(folder, manifest)
-    processes = asked.processes or _processes(load)
+    processes = asked.processes or _processes(load, cores)
     driven = hold(
         plan,
         lambda: session.prepared(app, maker, seed=asked.seed, first_id=_first_id(load)),
@@ -209,10 +214,10 @@ def _first_id(load: Load) -> int:
     return level * 1_000_000
 
 
-def _processes(load: Load) -> int:
+def _processes(load: Load, cores: float) -> int:
     """One driver, until one would not do and there are cores for more."""
     much = load.concurrency / _STREAMS if isinstance(load, Closed) else load.rate / _RATE
-    return max(1, min(math.ceil(much), os.cpu_count() or 1))
+    return max(1, min(math.ceil(max(much, cores / _SHARE)), os.cpu_count() or 1))
 
 
 def _left(most: int | None, spent: int) -> int | None:
@@ -228,6 +233,7 @@ def _driven(manifest: Manifest, driven: Driven, processes: int) -> Manifest:
         clock_step=driven.clock_step,
         kernel_stamps=driven.kernel_stamps,
         client_cpu_s=driven.client_cpu_s,
+        client_stall_s=driven.stall_s,
         processes=processes,
     )
 

@@ -105,8 +105,9 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
             headers=asked.headers(),
             ca=Path(asked.ca) if asked.ca else None,
         )
-        say(f"asking {where.url} what it serves")
-        address = resolve(where.host, where.port)
+        through = f" through the proxy {where.proxy.url}" if where.proxy else ""
+        say(f"asking {where.url}{through} what it serves")
+        address = resolve(*where.peer)
         body = asked.more_body()
         found = find(where, _PROBE, model=asked.model, dialect=asked.dialect, body=body)
         count = stack.enter_context(tokeniser(found))
@@ -117,6 +118,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
                 model=found.model,
                 dialect=found.dialect.name,
                 server=found.server,
+                proxy=where.proxy.url if where.proxy else "",
             ),
             found=found,
             address=address,

@@ -11,7 +11,7 @@ load is held until every request of the window has ended. So a window is steady 
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import heapq
 import math
 import os
@@ -60,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tls: bool
     ca: str | None
     load: Load
+    tunnel: bytes = b""  # what to ask a proxy for before anything else
     due: list[float] = []  # open loop: absolute due times, from when connections are open
     ramp: float = 0.0
     warm_up: int = 0
@@ -100,7 +101,8 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Driven(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run went: times from its start, and the CPU time of the driver in the window."""
+    """How a run went: times from its start; the driver's CPU time in the window, and the longest
+    time there between two looks at its sockets."""
 
     started_at: float
     window: tuple[float, float] | None
@@ -108,14 +110,34 @@ class Driven(msgspec.Struct, frozen=True, kw_only=True):
     clock_step: float
     kernel_stamps: bool
     client_cpu_s: float
+    stall_s: float = 0.0
     why: str = ""
 
 
 class _State(Enum):
     CONNECTING = 1
-    SHAKING = 2
-    IDLE = 3
-    BUSY = 4
+    TUNNELLING = 2
+    SHAKING = 3
+    IDLE = 4
+    BUSY = 5
+
+
+_GREETING = (_State.CONNECTING, _State.TUNNELLING, _State.SHAKING)
+
+# What this machine ran out of, where it is not the target that refuses.
+_OURS = {
+    errno.EMFILE: "this process may open no more files; raise `ulimit -n`",
+    errno.ENFILE: "this system has no more file handles",
+    errno.EADDRNOTAVAIL: "no local port is left for another connection to the target",
+    errno.ENOBUFS: "this system has no more memory for sockets",
+    errno.ENOMEM: "this system has no more memory",
+}
+
+
+def _refused(why: OSError, kind: str = "connect") -> Failure:
+    """A failure to connect: ours (`client`) or the other side's."""
+    ours = _OURS.get(why.errno or 0)
+    return Failure("client", ours) if ours else Failure(kind, why.strerror or str(why))
 
 
 class _Stream:
@@ -125,6 +147,7 @@ class _Stream:
         "capture",
         "connection",
         "data",
+        "head",
         "opened_at",
         "received",
         "response",
@@ -149,6 +172,7 @@ class _Stream:
         self.tls: Tls | None = None
         self.capture: Capture | None = None
         self.data = b""
+        self.head = b""  # of the proxy's answer
         self.unsent = memoryview(b"")
         self.writing = False  # epoll watches for room to send
 
@@ -196,7 +220,7 @@ class Driver:
         self._why = ""
         self._kernel_stamps = True
         self._reusing = True
-        self._poll_ended = self._ready_since = 0
+        self._poll_ended = self._ready_since = self._stall = 0
         self._zero = time.time_ns()
 
     def stop(self, *_: Any) -> None:
@@ -242,6 +266,7 @@ class Driver:
             clock_step=abs(step) * 1e-9,
             kernel_stamps=self._kernel_stamps,
             client_cpu_s=cpu if window else 0.0,
+            stall_s=self._stall * 1e-9,
             why=self._why,
         )
 
@@ -252,6 +277,7 @@ class Driver:
         """Waits for events until one of two times. Before a due time the last moment is polled."""
         seconds = min(look, due - _SPIN) - self._clock()
         asked = time.time_ns()
+        self._stall = max(self._stall, asked - (self._poll_ended or asked))
         events = self._epoll.poll(max(math.floor(seconds * 1000), 0) / 1000)
         now = time.time_ns()
         # Without the kernel's stamps: what was ready at once may have been ready since the last
@@ -295,8 +321,7 @@ class Driver:
         # An open loop opens more when it needs them; few of them are needed at low rates.
         for _ in range(self._slots if isinstance(load, Closed) else 8):
             self._connect(None)
-        greeting = (_State.CONNECTING, _State.SHAKING)
-        while any(stream.state in greeting for stream in self._streams.values()):
+        while any(stream.state in _GREETING for stream in self._streams.values()):
             self._wait(self._clock() + 0.01, math.inf)
             self._look(self._clock())
             if self._stopped:
@@ -332,6 +357,7 @@ class Driver:
         if self._window_from is None and warm:
             self._window_from = now
             self._window_cpu = time.process_time()
+            self._stall = 0
 
     def _ask(self, due: float, slot: int | None) -> None:
         """Sends the next request on a free connection, or opens one for it."""
@@ -393,7 +419,7 @@ class Driver:
             sock, stamped = opened(self._plan.address)
         except OSError as why:
             if capture is not None:
-                self._end(capture, Failure("connect", why.strerror or str(why)), self._clock())
+                self._end(capture, _refused(why), self._clock())
             return None
         self._kernel_stamps = self._kernel_stamps and stamped
         stream = _Stream(sock, self._clock())
@@ -402,37 +428,64 @@ class Driver:
         return stream
 
     def _greet(self, stream: _Stream) -> None:
-        """Goes on with a connection that is not ready: TCP, then TLS."""
+        """Goes on with a connection that is not ready: TCP, then a proxy's tunnel, then TLS."""
         try:
             if stream.state is _State.CONNECTING:
                 error = stream.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if error:
                     raise OSError(error, os.strerror(error))
-                took = self._clock() - stream.opened_at
-                stream.connection = Connection(reused=False, connect=took)
-                if self._context is None:
-                    self._settle(stream)
-                    return
-                stream.tls = Tls(self._context, self._plan.host)
-                stream.state = _State.SHAKING
                 self._epoll.modify(stream.sock.fileno(), select.EPOLLIN)
-            if self._shaken(stream):
+                if self._plan.tunnel:
+                    stream.sock.send(self._plan.tunnel)  # so few bytes always fit into the socket
+                    stream.state = _State.TUNNELLING
+                else:
+                    self._through(stream)
+            elif stream.state is _State.TUNNELLING:
+                if self._tunnelled(stream):
+                    self._through(stream)
+            elif self._shaken(stream, self._heard(stream)):
                 total, connect = self._clock() - stream.opened_at, stream.connection.connect or 0.0
                 stream.connection = Connection(False, connect, total - connect)
                 self._settle(stream)
         except (OSError, ssl.SSLError) as why:  # SSLError is an OSError: its strerror is its text
-            kind = "connect" if stream.state is _State.CONNECTING else "tls"
-            self._drop(stream, Failure(kind, why.strerror or str(why)))
+            kinds = {_State.CONNECTING: "connect", _State.TUNNELLING: "proxy"}
+            self._drop(stream, _refused(why, kinds.get(stream.state, "tls")))
 
-    def _shaken(self, stream: _Stream) -> bool:
+    def _through(self, stream: _Stream) -> None:
+        """There is a way to the target: begin with TLS, if it speaks that."""
+        took = self._clock() - stream.opened_at
+        stream.connection = Connection(reused=False, connect=took)
+        if self._context is None:
+            self._settle(stream)
+        else:
+            stream.tls = Tls(self._context, self._plan.host)
+            stream.state = _State.SHAKING
+            self._shaken(stream, b"")
+
+    def _heard(self, stream: _Stream) -> bytes:
+        """What came on a connection that is not ready. Raises OSError if it was closed."""
+        try:
+            data, _ = receive(stream.sock)
+        except BlockingIOError:
+            return b""
+        self._segments(stream, len(data))
+        if not data:
+            raise ConnectionResetError(0, "closed before the connection was ready")
+        return data
+
+    def _tunnelled(self, stream: _Stream) -> bool:
+        stream.head += self._heard(stream)
+        line, _, _ = stream.head.partition(b"\r\n")
+        if b"\r\n\r\n" not in stream.head and len(stream.head) < READ_SIZE:
+            return False
+        if line.split(b" ")[1:2] != [b"200"]:
+            raise OSError(0, f"the proxy answered '{line[:100].decode('latin-1')}'")
+        return True
+
+    def _shaken(self, stream: _Stream, data: bytes) -> bool:
         tls = stream.tls
         assert tls is not None
-        with contextlib.suppress(BlockingIOError):
-            data, _ = receive(stream.sock)
-            self._segments(stream, len(data))
-            if not data:
-                raise ConnectionResetError(0, "closed during the TLS handshake")
-            tls.took(data)
+        tls.took(data)
         try:
             done = tls.shake()
         finally:  # an alert, too, must reach the server; a few kB always fit into the socket
@@ -442,7 +495,6 @@ class Driver:
 
     def _settle(self, stream: _Stream) -> None:
         """A connection is ready: for the request that waits for it, or for a later one."""
-        self._epoll.modify(stream.sock.fileno(), select.EPOLLIN)
         stream.state = _State.IDLE
         stream.since = self._clock()
         if stream.capture is not None:
@@ -569,14 +621,16 @@ class Driver:
         capture.closed_at = at
         capture.kernel_stamps = self._kernel_stamps
         bad = failure is not None or (capture.status or 0) >= 400
+        ours = failure is not None and failure.kind == "client"  # which says nothing of the target
         self._over += 1
         self._failed += bad
-        self._failed_in_a_row = self._failed_in_a_row + 1 if bad else 0
+        self._failed_in_a_row = self._failed_in_a_row + 1 if bad and not ours else 0
         self._window_left.discard(capture.id)
         self._ended(capture)
         if self._failed_in_a_row == self._over == _GIVE_UP_AFTER and not self._stopped:
             self._stopped = "unfinished"
-            self._why = f"the first {_GIVE_UP_AFTER} requests failed"
+            said = f": {failure.text}" if failure else f" (HTTP {capture.status})"
+            self._why = f"the first {_GIVE_UP_AFTER} requests failed{said}"
         slot = self._slot_of.pop(capture.id, None)
         if slot is not None:
             pause = self._pause(capture) if bad else 0.0
@@ -606,7 +660,7 @@ class Driver:
 
     def _impatience(self, stream: _Stream, now: float) -> Failure | None:
         patience, capture = self._plan.patience, stream.capture
-        if stream.state in (_State.CONNECTING, _State.SHAKING):
+        if stream.state in _GREETING:
             if now - stream.opened_at > patience.connect:
                 return Failure("connect", f"no connection within {patience.connect:g} s")
         elif capture is not None and capture.sent_first is not None:

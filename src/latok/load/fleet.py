@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import select
 import selectors
 import signal
@@ -122,6 +123,7 @@ def _together(driven: Sequence[Driven]) -> Driven:
         clock_step=max(each.clock_step for each in driven),
         kernel_stamps=all(each.kernel_stamps for each in driven),
         client_cpu_s=sum(each.client_cpu_s for each in driven),
+        stall_s=max(each.stall_s for each in driven),
         why=next((each.why for each in driven if each.why), ""),
     )
 
@@ -326,6 +328,9 @@ def _work(log: Path) -> None:
     signal.signal(signal.SIGUSR1, driver.release)
     with contextlib.suppress(OSError):  # where we may: read at once although every core is busy
         os.setpriority(os.PRIO_PROCESS, 0, -20)
+    with contextlib.suppress(OSError, ValueError):  # a connection is a file: as many as we may
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.collect()
     gc.freeze()
     gc.disable()

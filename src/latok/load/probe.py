@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from latok.errors import TargetError, UsageError
+from latok.load.proxy import Proxy, proxy_for
 from latok.load.socket import tls_context
 from latok.records import Request, Usage
 from latok.version import VERSION
@@ -50,6 +51,29 @@ class Site:
     path: str
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     ca: Path | None = None
+    proxy: Proxy | None = None
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Host and port to connect to: the target's, or the proxy's."""
+        return (self.proxy.host, self.proxy.port) if self.proxy else (self.host, self.port)
+
+    @property
+    def tunnel(self) -> bytes:
+        """What to ask the proxy for first: TLS goes through it unread."""
+        through = self.proxy is not None and self.scheme == "https"
+        return self.proxy.tunnel(self.host, self.port) if self.proxy and through else b""
+
+    def asked_for(self, path: str) -> str:
+        """What stands in the request line: a proxy that is no tunnel wants the whole URL."""
+        whole = self.proxy is not None and self.scheme == "http"
+        return f"http://{self.authority}{path}" if whole else path
+
+    @property
+    def dressing(self) -> tuple[tuple[str, str], ...]:
+        """Headers of every request: the user's, and the plain proxy's."""
+        plain = self.proxy.headers if self.proxy and self.scheme == "http" else ()
+        return (*self.headers, *plain)
 
     @property
     def url(self) -> str:
@@ -67,9 +91,10 @@ class Site:
             ("Content-Type", "application/json"),
             ("Accept", "text/event-stream"),
             ("User-Agent", f"latok/{VERSION}"),
-            *self.headers,
+            *self.dressing,
         ]
-        return request_bytes("POST", self.path, self.authority, headers, msgspec.json.encode(body))
+        path = self.asked_for(self.path)
+        return request_bytes("POST", path, self.authority, headers, msgspec.json.encode(body))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +144,7 @@ def site(
         path=path or "",
         headers=tuple(headers),
         ca=ca,
+        proxy=proxy_for(parts.scheme, parts.hostname),
     )
 
 
@@ -158,7 +184,7 @@ class _Talk:
         self, method: str, path: str, body: Any = None, *, patience: float = 20.0
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers, body. Raises TargetError if there is no answer."""
-        headers = {"User-Agent": f"latok/{VERSION}", **dict(self._site.headers)}
+        headers = {"User-Agent": f"latok/{VERSION}", **dict(self._site.dressing)}
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -166,7 +192,7 @@ class _Talk:
         for attempt in (1, 2):  # a kept connection may have been closed meanwhile
             connection, fresh = self._connection(patience)
             try:
-                connection.request(method, path, data, headers)
+                connection.request(method, self._site.asked_for(path), data, headers)
                 answer = connection.getresponse()
                 named = {k.lower(): v for k, v in answer.getheaders()}
                 return answer.status, named, answer.read()
@@ -187,12 +213,15 @@ class _Talk:
         if kept is not None:
             return kept, False
         where = self._site
+        host, port = where.peer
         if self._context is not None:
             made: http.client.HTTPConnection = http.client.HTTPSConnection(
-                where.host, where.port, timeout=patience, context=self._context
+                host, port, timeout=patience, context=self._context
             )
         else:
-            made = http.client.HTTPConnection(where.host, where.port, timeout=patience)
+            made = http.client.HTTPConnection(host, port, timeout=patience)
+        if where.proxy is not None and where.tunnel:
+            made.set_tunnel(where.host, where.port, dict(where.proxy.headers))
         self._local.connection = made
         self._open.add(made)
         return made, True
@@ -204,7 +233,8 @@ def _unreachable(where: Site, why: Exception) -> str:
     if isinstance(why, TimeoutError):
         return f"{where.url} does not answer"
     if isinstance(why, OSError):
-        return f"cannot reach {where.url}: {why.strerror or why}"
+        through = f" through the proxy {where.proxy.url}" if where.proxy else ""
+        return f"cannot reach {where.url}{through}: {why.strerror or why}"
     return f"{where.url} does not speak HTTP: {type(why).__name__} {why}".rstrip()
 
 

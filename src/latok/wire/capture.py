@@ -151,6 +151,7 @@ def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) ->
         token_source=_token_source(reply.usage, reply.counted),
         server_timings=reply.timings,
         retry_after=retry_after(header),
+        rate_limits={n: v for n, v in header.items() if _LIMITS.fullmatch(n)} or None,
         connection=capture.connection,
         text_hash=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16] if text else "",
         text=text if keep_text else None,
@@ -220,6 +221,9 @@ _TIMING = re.compile(
     r"openai-processing-ms|x-envoy-upstream-service-time|x-(queue|validation|inference|total)-time"
     r"|x-time-per-token|fireworks-.*time.*|x-litellm-.*(duration|timing).*|server-timing"
 )
+
+# OpenAI's, Anthropic's, the IETF draft's, and those of gateways before them
+_LIMITS = re.compile(r"(x-|anthropic-|[a-z]+-)?ratelimit(-.*)?|x-should-retry")
 
 
 def _header_timings(headers: dict[str, str]) -> dict[str, float | str] | None:
