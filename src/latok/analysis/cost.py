@@ -16,7 +16,7 @@ import msgspec
 
 from latok.analysis.point import Billed, Cost, Energy, Point
 from latok.errors import UsageError
-from latok.records import EnergyUse, Hosted, Owned, Prices, Rate, Record, Usage
+from latok.records import EnergyUse, Hosted, Load, Owned, Prices, Rate, Record, Usage
 
 # Where price sheets charge longer prompts otherwise (all of genai-prices' data, November 2026). The
 # price of a request goes by the length of its own prompt, so sums are kept between these.
@@ -53,6 +53,43 @@ class Month(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_s: float
     usd: float
     machines: int | None = None
+
+
+class PointCost(msgspec.Struct, frozen=True, kw_only=True):
+    """One point on own hardware and hosted, as far as their prices are known."""
+
+    id: str
+    target: str
+    load: Load
+    meets_slo: bool | None
+    own: Cost | None
+    own_month: Month | None
+    hosted: Cost | None
+    hosted_month: Month | None
+    break_even: BreakEven | None
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """What `latok cost` found, in US dollars. `traffic_requests_per_s`: None where none was named,
+    and then each point's month is that of its own load, all of the time."""
+
+    run: str
+    app: str
+    own: Owned | None
+    hosted: Hosted | None
+    traffic_requests_per_s: float | None
+    points: tuple[PointCost, ...]
+    hours_per_month: float = HOURS_PER_MONTH
+    schema: str = "latok.cost/1"
+
+
+def dollars(usd: float | None) -> str:
+    """As a person would write them: $0.00021, $0.56, $14.20, $1,430; of nothing, a dash."""
+    if usd is None:
+        return "–"
+    if not usd or abs(usd) >= 1:
+        return f"${usd:,.{0 if abs(usd) >= 100 else 2}f}"
+    return f"${usd:.{1 - math.floor(math.log10(abs(usd)))}f}"
 
 
 def parse_price(text: str) -> Hosted:
@@ -240,6 +277,24 @@ def tokens_per_request(point: Point) -> float:
     """Prompt and answer together, the mean of the answered requests; 0 where that is not known."""
     tokens = sum(row.input_tokens + row.output_tokens for row in point.billed)
     return tokens / max(sum(row.requests for row in point.billed), 1)
+
+
+def point_cost(
+    point: Point, own: Owned | None, hosted: Hosted | None, requests_per_s: float | None
+) -> PointCost:
+    """The point by both prices, and their months at that traffic (None: at the point's own)."""
+    rate = point.throughput.requests_per_s if requests_per_s is None else requests_per_s
+    return PointCost(
+        id=point.id,
+        target=point.target.name or point.target.model,
+        load=point.load,
+        meets_slo=point.goodput.met,
+        own=own and cost_of(point, own),
+        own_month=own and month(point, own, rate),
+        hosted=hosted and cost_of(point, hosted),
+        hosted_month=hosted and month(point, hosted, rate),
+        break_even=break_even(point, own, hosted) if own and hosted else None,
+    )
 
 
 # --- traffic -------------------------------------------------------------------------------------
