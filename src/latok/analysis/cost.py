@@ -267,16 +267,16 @@ def break_even(point: Point, own: Owned, hosted: Hosted) -> BreakEven | None:
     rate = own.usd_per_hour / 3600.0 / each
     return BreakEven(
         requests_per_s=rate,
-        tokens_per_s=rate * tokens_per_request(point),
+        tokens_per_s=rate * tokens_per_request(point.billed),
         share_of_capacity=rate / capacity,
         never=rate > capacity,
     )
 
 
-def tokens_per_request(point: Point) -> float:
+def tokens_per_request(rows: Iterable[Billed]) -> float:
     """Prompt and answer together, the mean of the answered requests; 0 where that is not known."""
-    tokens = sum(row.input_tokens + row.output_tokens for row in point.billed)
-    return tokens / max(sum(row.requests for row in point.billed), 1)
+    sums = [(row.input_tokens + row.output_tokens, row.requests) for row in rows]
+    return sum(tokens for tokens, _ in sums) / max(sum(requests for _, requests in sums), 1)
 
 
 def point_cost(
@@ -289,10 +289,10 @@ def point_cost(
         target=point.target.name or point.target.model,
         load=point.load,
         meets_slo=point.goodput.met,
-        own=own and cost_of(point, own),
-        own_month=own and month(point, own, rate),
-        hosted=hosted and cost_of(point, hosted),
-        hosted_month=hosted and month(point, hosted, rate),
+        own=None if own is None else cost_of(point, own),
+        own_month=None if own is None else month(point, own, rate),
+        hosted=None if hosted is None else cost_of(point, hosted),
+        hosted_month=None if hosted is None else month(point, hosted, rate),
         break_even=break_even(point, own, hosted) if own and hosted else None,
     )
 

@@ -122,7 +122,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
     Hosted: input, output and cached tokens each at their own price. Own hardware: the whole bill
     over the tokens of that kind, so input and output are two views of one sum, not parts of it.
-    Everything paid in the window is divided by the good requests for `usd_per_good_request`.
+    All that is paid in the window is divided by what ended in it (`throughput`), and for
+    `usd_per_good_request` by the good requests that were sent in it (`goodput`).
     """
 
     prices: Prices

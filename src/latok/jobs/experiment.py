@@ -36,6 +36,10 @@ _ABOVE_ZERO = (
     "max_cost",
 )
 TIERS = ("standard", "batch", "priority")
+# With neither --requests nor --duration a point is held this long after its warm-up.
+DURATION = 30.0
+# An open loop is warm after this many seconds' worth of requests.
+OPEN_WARM_UP = 2.0
 _SUFFIXES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "k": 1e3, "": 1.0}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)")
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from latok.analysis.cost import most_usd_of
+from latok.analysis.cost import dollars, most_usd_of
 from latok.analysis.frontier import AXES, Map, frontier, knee
 from latok.analysis.point import Point
 from latok.decide.advise import advise, stands
@@ -19,6 +19,7 @@ from latok.decide.search import Level, Seen, Stop, next_level
 from latok.errors import InvalidError, TargetError, UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.measure import Held, failed, hold_point
+from latok.jobs.outlook import session_line
 from latok.jobs.runs import MAP, read_map, read_point, write_beside
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.load.drive import Progress
@@ -151,6 +152,8 @@ class _Work:
         if note and note not in self._state.notes:
             self._state.notes.append(note)
             watcher.say(note)
+        if line := session_line(asked, "map", app, session, budget=share):
+            watcher.say(line)
         maker = session.maker(app, asked.seed)
         while not part.stopped:
             seen = [
@@ -234,11 +237,13 @@ class _Work:
             return ""
         if not self._points:
             raise UsageError(
-                f"--max-cost {most:g} is too little: a request for {app.name} may cost ${each:.2g}"
+                f"--max-cost {most:g} is too little: a request for {app.name} may cost "
+                f"{dollars(each)}"
             )
+        least = dollars(_FEWEST * step.concurrency * each)
         return (
-            f"${state.usd:.3g} of ${most:g} may be spent, and {step.concurrency} at a time would "
-            f"take ${_FEWEST * step.concurrency * each:.2g} or more"
+            f"{dollars(state.usd)} of {dollars(most)} is spent, and {step.concurrency} at a time "
+            f"may take {least}"
         )
 
     def _spent(self) -> bool:

@@ -20,7 +20,8 @@ import msgspec
 from latok.analysis.metrics import point
 from latok.analysis.point import Point
 from latok.errors import TargetError, UsageError
-from latok.jobs.experiment import Experiment
+from latok.jobs.experiment import DURATION, OPEN_WARM_UP, Experiment
+from latok.jobs.outlook import session_line
 from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, decoded
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
@@ -48,14 +49,10 @@ class Held(NamedTuple):
     usd: float
 
 
-# With neither --requests nor --duration a point is held this long after its warm-up.
-_DURATION = 30.0
 # What one driver's process bears with its error in the tens of microseconds, and some room: streams
 # of 50 tokens a second, and requests a second (benchmarks/driver_error.py).
 _STREAMS, _RATE = 500, 2000.0
 _SHARE = 0.6  # of a core: a driver that needs more would read late
-# An open loop is warm after this many seconds' worth of requests.
-_OPEN_WARM_UP = 2.0
 
 
 def measure(
@@ -72,11 +69,13 @@ def measure(
         load = Open(asked.rate, asked.arrivals or app.arrivals)
     duration = asked.duration
     if duration is None and asked.requests is None:
-        duration = _DURATION
+        duration = DURATION
     with opened(word, asked, say) as session:
         fitting, note = session.fit(app, asked.scale)
         if note:
             say(note)
+        if line := session_line(asked, "measure", fitting, session):
+            say(line)
         maker = session.maker(fitting, asked.seed)
         held = hold_point(
             session,
@@ -133,8 +132,8 @@ def hold_point(
         # every slot's first request, and half of them again, are past before the window opens
         warm_up = max(load.concurrency // 2, 1)
     else:
-        warm_up = max(int(load.rate * _OPEN_WARM_UP), 1)
-        lasting = (duration or (asked.requests or 0) / load.rate) + _OPEN_WARM_UP + 60.0
+        warm_up = max(int(load.rate * OPEN_WARM_UP), 1)
+        lasting = (duration or (asked.requests or 0) / load.rate) + OPEN_WARM_UP + 60.0
         wanted = int(load.rate * lasting) + (asked.requests or 0)
     plan = Plan(
         address=session.address,

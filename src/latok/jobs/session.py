@@ -110,6 +110,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
     with ExitStack() as stack:
         if word in ENGINES:
             turned = parse_levers(word, _pairs(asked.levers))
+            in_force(asked, word, "")  # what is wrong, before an engine starts
             running = stack.enter_context(launched(word, turned, say=say))
             url, levers, alive = running.url, running.levers, running.alive
         else:
@@ -117,7 +118,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
                 raise UsageError(
                     f"{asked.levers[0]} is a lever of an engine that latok starts, not of a URL"
                 )
-            url, alive = _url(word), lambda: True
+            url, alive = target_url(word), lambda: True
         where = site(
             url,
             path=asked.path,
@@ -132,6 +133,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
         known = in_force(asked, where.url, model)  # before anything is sent that costs
         if known.note:
             say(known.note)
+        meters = _meters(asked.energy_metric, address)
         found = find(where, _PROBE, model=model, dialect=asked.dialect, body=body)
         count = stack.enter_context(tokeniser(found))
         yield Session(
@@ -153,7 +155,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
             body=body,
             alive=alive,
             prices=known.prices,
-            meters=_meters(asked.energy_metric, address),
+            meters=meters,
         )
 
 
@@ -172,7 +174,8 @@ def _overhead(found: Found, count: Any) -> int:
     return max(found.usage.prompt_tokens - own, 0)
 
 
-def _url(word: str) -> str:
+def target_url(word: str) -> str:
+    """The URL that a word means. Raises UsageError if it means none."""
     if "://" in word:
         return word
     if _HOST.fullmatch(word):

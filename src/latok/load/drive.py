@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from latok.analysis.cost import most_usd_of
+from latok.analysis.cost import dollars, most_usd_of
 from latok.load.socket import READ_SIZE, Address, Tls, opened, receive, tls_context
 from latok.load.socket import segments as count_segments
 from latok.records import Closed, Connection, Failure, Hosted, Load, Request
@@ -419,7 +419,8 @@ class Driver:
         elif self._most_tokens is not None and tokens > self._most_tokens:
             self._why = f"{self._tokens} tokens were asked for; the next would be too many"
         elif self._too_dear(request):
-            self._why = f"up to ${self._usd:.3g} is spent here; the next request might be too dear"
+            spent = dollars(self._usd)
+            self._why = f"the next request might pass --max-cost (up to {spent} is spent here)"
         else:
             return False
         return True

@@ -61,9 +61,9 @@ WORDS = {
     "latency: the farthest from the line between its ends.",
     "headroom": "How much the load may still grow before the SLO, or the end of what was measured.",
     "goodput": "Requests per second that keep every limit of the SLO.",
-    "cost": "What 1,000 good requests cost in US dollars: all that was paid in the window (a hosted "
-    "model by its tokens, own hardware by its time) over the requests that keep every limit of the "
-    "SLO.",
+    "cost": "What 1,000 good requests cost in US dollars: all that was paid in the window (hosted "
+    "models by the token, own hardware by the hour) over the requests that keep every limit of "
+    "the SLO.",
 }
 
 NAMES = {

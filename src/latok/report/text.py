@@ -107,6 +107,11 @@ _MET = {True: "✓", False: "✗", None: "?"}
 _MET_WORDS = {True: "met", False: "missed", None: "undecided"}
 
 
+def met_sign(met: bool | None) -> str:
+    """For a table's narrow column."""
+    return _MET[met]
+
+
 def met_word(met: bool | None) -> str:
     """`undecided`: the interval of the share holds what the clause asks."""
     return _MET_WORDS[met]
@@ -188,7 +193,7 @@ class _Points:
             _Column("speed\ntok/s", [figure(m["speed"].p50) for m in metrics], 8),
             _Column("throughput\ntok/s", [_throughput(p) for p in points], 9),
             _Column("SLO", [_slo(p) for p in points], 9),
-            _Column("$ per 1,000\ngood", [good_thousand(p) for p in points], 5),
+            _Column("$ per 1,000\ngood", [good_thousand(p) for p in points], 8),
             _Column("client\n± ms", [milliseconds(client_error(p)) for p in points], 2),
         ]
         if all(point.cost is None for point in points):
