@@ -87,7 +87,9 @@ def dollars(usd: float | None) -> str:
     """As a person would write them: $0.00021, $0.56, $14.20, $1,430; of nothing, a dash."""
     if usd is None:
         return "–"
-    if not usd or abs(usd) >= 1:
+    if not usd:
+        return "$0"
+    if abs(usd) >= 1:
         return f"${usd:,.{0 if abs(usd) >= 100 else 2}f}"
     return f"${usd:.{1 - math.floor(math.log10(abs(usd)))}f}"
 
@@ -320,7 +322,7 @@ def parse_traffic(text: str, tokens_each: float) -> float:
             "'2M requests/month', '5M tokens/day'"
         )
     rate = float(found["number"]) * _TRAFFIC[found["scale"]] / _PERIODS[found["period"]]
-    if not found["what"].startswith("tok"):
+    if not (found["what"] or "").startswith("tok"):
         return rate
     if not tokens_each:
         raise UsageError("the run does not say how many tokens a request has; say requests")
