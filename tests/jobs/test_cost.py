@@ -17,12 +17,16 @@ import pytest
 import latok
 from latok.analysis.frontier import Map
 from latok.analysis.point import Point
+from latok.cli import main
 from latok.jobs.experiment import Experiment
 from latok.jobs.outlook import outlooks
+from latok.jobs.runs import MAP
 from latok.load.golden import golden
-from latok.records import Hosted, Owned
+from latok.records import Hosted, Owned, write_manifest, write_records
+from tests.report.samples import drive, manifest_of, map_of
 
 LATOK = [sys.executable, "-m", "latok"]
+OWN = Owned(usd_per_hour=2.5)
 # what a request is at the most: 20 × $1 × 1.25 and 20 × $4 a million
 PRICE, MOST_EACH = "input=1,cached=0.5,output=4", 105e-6
 FIXED = ["--model", "steady:ttft=0.02,gap=0.005", "--input-tokens", "20", "--output-tokens", "20"]
@@ -41,71 +45,95 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def priced(url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Map, Path]:
-    """A map of own hardware at $2.50 an hour."""
+def priced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Map, Path]:
+    """A stored map, with its runs, of own hardware at $2.50 an hour."""
     runs = tmp_path_factory.mktemp("runs")
-    words = ["--budget", "4s", "--highest", "4", "--runs", str(runs), "--price-per-hour", "2.5"]
-    said = run("map", url, *FIXED, *words, "--json")
-    assert said.returncode == 0, said.stderr
-    return msgspec.json.decode(said.stdout, type=Map), runs
+    points = []
+    for level in (1, 4, 16):
+        manifest = msgspec.structs.replace(manifest_of(level), prices=OWN)
+        folder = runs / manifest.id
+        folder.mkdir()
+        write_manifest(folder, manifest)
+        write_records(folder, drive(level))
+        points.append(latok.read_point(folder))
+    found = map_of(points)
+    (runs / "a-map").mkdir()
+    (runs / "a-map" / MAP).write_bytes(msgspec.json.encode(found))
+    return found, runs
 
 
-def test_each_point_of_a_map_says_its_cost(priced: tuple[Map, Path]) -> None:
+def test_each_point_of_a_map_says_its_cost(
+    priced: tuple[Map, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     found, runs = priced
     for point in found.points:
         assert point.cost is not None
-        assert point.cost.prices == Owned(usd_per_hour=2.5)
         each = 2.5 / 3600 / point.goodput.requests_per_s
         assert point.cost.usd_per_good_request == pytest.approx(each)
     assert "1,000 good requests cost $" in found.advice.text
-    assert "$ per 1,000" in run("show", "last", "--runs", str(runs)).stdout
-    assert "1,000 good requests" in Path(found.report).read_text("utf-8")
+    assert main(["show", "last", "--runs", str(runs)]) == 0
+    assert "$ per 1,000" in capsys.readouterr().out
 
 
 def test_the_price_is_in_the_run_and_is_read_again(priced: tuple[Map, Path]) -> None:
-    found, _ = priced
-    for point in found.points:
-        assert latok.read_run(point.run)[0].prices == Owned(usd_per_hour=2.5)
+    for point in priced[0].points:
+        assert latok.read_run(point.run)[0].prices == OWN
         assert latok.read_point(point.run) == point
 
 
-def test_a_stored_map_and_its_runs_can_be_priced_anew(priced: tuple[Map, Path]) -> None:
+def test_a_stored_map_and_its_runs_can_be_priced_anew(
+    priced: tuple[Map, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     found, runs = priced
-    said = run("show", "last", "--runs", str(runs), "--price-per-hour", "5", "--json")
-    dearer = msgspec.json.decode(said.stdout, type=Map)
+    main(["show", "last", "--runs", str(runs), "--price-per-hour", "5", "--json"])
+    dearer = msgspec.json.decode(capsys.readouterr().out, type=Map)
     for before, after in zip(found.points, dearer.points, strict=True):
         assert before.cost is not None
         assert after.cost is not None
         assert after.cost.usd_per_request == pytest.approx(2 * (before.cost.usd_per_request or 0))
     assert dearer.advice.point == found.advice.point
-    said = run("show", found.points[0].run, "--price", PRICE, "--json")
-    cost = msgspec.json.decode(said.stdout, type=Point).cost
+    main(["show", found.points[0].run, "--price", PRICE, "--json"])
+    cost = msgspec.json.decode(capsys.readouterr().out, type=Point).cost
     assert cost is not None
     assert isinstance(cost.prices, Hosted)
+    main(["show", found.points[0].run, "--price", PRICE])
+    assert "$1.00 in, $0.50 cached, $4.00 out per million" in capsys.readouterr().out
 
 
-def test_a_month_and_the_break_even_of_a_stored_map(priced: tuple[Map, Path]) -> None:
+def test_a_month_and_the_break_even_of_a_stored_map(
+    priced: tuple[Map, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     found, runs = priced
-    said = run(
-        "cost", "last", "--runs", str(runs), "--against", "gpt-4o-mini",
-        "--traffic", "1M requests/month", "--json",
-    )  # fmt: skip
-    assert said.returncode == 0, said.stderr
-    costs = json.loads(said.stdout)
+    words = ["cost", "last", "--runs", str(runs), "--against", "gpt-4o-mini"]
+    assert main([*words, "--traffic", "1M requests/month", "--json"]) == 0
+    costs = json.loads(capsys.readouterr().out)
     assert costs["schema"] == "latok.cost/1"
     assert costs["own"]["usd_per_hour"] == 2.5
     assert "openai gpt-4o-mini" in costs["hosted"]["source"]
-    assert len(costs["points"]) == sum(not p.bent for p in found.points)
-    for row in costs["points"]:
-        # 1 token in by the server's usage, 20 out: 1 × 0.15e-6 + 20 × 0.60e-6 = $0.00001215
-        assert row["hosted"]["usd_per_request"] == pytest.approx(0.00001215)
-        assert row["hosted_month"]["usd"] == pytest.approx(12.15)
+    for point, row in zip(found.points, costs["points"], strict=True):
+        sums = point.billed[0]
+        each = (sums.input_tokens * 0.15 + sums.output_tokens * 0.60) / 1e6 / sums.requests
+        assert row["hosted"]["usd_per_request"] == pytest.approx(each)
+        assert row["hosted_month"]["usd"] == pytest.approx(1e6 * each)
         assert row["own_month"]["usd"] == pytest.approx(2.5 * 730)  # one machine bears it
-        # 2.5 ÷ 3600 ÷ 0.00001215 = 57.156 requests a second
-        assert row["break_even"]["requests_per_s"] == pytest.approx(57.156, rel=1e-4)
-    text = run("cost", "last", "--runs", str(runs), "--against", "gpt-4o-mini").stdout
-    assert "hosted" in text
+        assert row["break_even"]["requests_per_s"] == pytest.approx(2.5 / 3600 / each)
+    assert main([*words, "--price-per-hour", "0.01"]) == 0
+    text = capsys.readouterr().out
     assert "$0.15 in, $0.075 cached, $0.60 out" in text
+    assert "is cheaper above" in text
+    assert main(words) == 0
+    assert "Hosted is cheaper at any load" in capsys.readouterr().out
+
+
+def test_the_charts_and_the_report_of_a_priced_map_show_it(
+    priced: tuple[Map, Path], tmp_path: Path
+) -> None:
+    folder, out = priced[1] / "a-map", tmp_path / "report.html"
+    words = ["report", str(folder), "--out", str(out), "--charts", str(tmp_path)]
+    assert main(words) == 0
+    assert "1,000 good requests" in out.read_text("utf-8")
+    assert "$2.50 an hour for own hardware" in out.read_text("utf-8")
+    assert (tmp_path / "cost.svg").exists()
 
 
 @pytest.mark.parametrize(
@@ -119,17 +147,17 @@ def test_a_month_and_the_break_even_of_a_stored_map(priced: tuple[Map, Path]) ->
     ],
 )
 def test_what_cannot_be_answered_is_one_line(
-    priced: tuple[Map, Path], words: list[str], said: str
+    priced: tuple[Map, Path], words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = run("cost", "last", "--runs", str(priced[1]), *words)
-    assert done.returncode == 2
-    assert said in done.stderr.splitlines()[-1]
+    assert main(["cost", "last", "--runs", str(priced[1]), *words]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_run_without_a_price_asks_for_one(url: str, tmp_path: Path) -> None:
     words = ["--requests", "4", "--runs", str(tmp_path)]
     done = run("measure", url, *FIXED, *words, "--json")
     assert json.loads(done.stdout)["cost"] is None
+    assert latok.read_run(json.loads(done.stdout)["run"])[0].prices is None
     done = run("cost", "last", "--runs", str(tmp_path))
     assert done.returncode == 2
     assert "give --price-per-hour for own hardware" in done.stderr
