@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from latok.analysis.frontier import Map
     from latok.jobs.experiment import Experiment
     from latok.jobs.map import Mapped, Watcher
+    from latok.jobs.outlook import Command
 
 app = typer.Typer(
     add_completion=False,
@@ -617,7 +618,7 @@ def _print_maps(maps: Sequence[Map], json: bool) -> None:
         _json({"schema": "latok.maps/1", "maps": maps})
 
 
-def _print_outlooks(context: typer.Context, command: Any) -> None:
+def _print_outlooks(context: typer.Context, command: Command) -> None:
     from latok.jobs.outlook import outlooks
     from latok.report.costs import print_outlook
 

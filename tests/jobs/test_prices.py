@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from latok.analysis.cost import STEPS, Tokens, usd_of
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
-from latok.jobs.prices import in_force, listed, spent
+from latok.jobs.prices import in_force, listed, spent_on
 from latok.records import Failure, Hosted, Owned, Usage
 from tests.simulated import record
 
@@ -35,7 +35,8 @@ def priced_models() -> list[tuple[str, str, str]]:
             for tier in CONTEXTS:
                 try:
                     listed(f"{provider.id}/{model.id}", tier)
-                except UsageError:
+                except UsageError as why:
+                    assert "not known to latok" not in str(why)  # a step of a price
                     continue
                 found.append((provider.id, model.id, tier))
     return found
@@ -138,7 +139,7 @@ def test_what_was_spent_is_by_usage_or_else_the_most_that_it_may_be() -> None:
     unsent = record(3, 0.0, 0.1, 0.0, 0, sent_first=None, status=None)
     by_usage = (100 * 1 + 20 * 10) / 1e6
     at_most = (125 * 1 + 20 * 10) / 1e6  # the prompt may be a quarter longer than we think
-    assert spent([answered], prices, margin=1.25) == pytest.approx(by_usage)
-    assert spent([broken], prices, margin=1.25) == pytest.approx(at_most)
-    assert spent([refused, unsent], prices, margin=1.25) == 0
-    assert spent([answered], Owned(usd_per_hour=1.0), margin=1.0) == 0
+    assert spent_on(answered, prices, margin=1.25) == pytest.approx(by_usage)
+    assert spent_on(broken, prices, margin=1.25) == pytest.approx(at_most)
+    assert spent_on(refused, prices, margin=1.25) == spent_on(unsent, prices, margin=1.25) == 0
+    assert spent_on(answered, Owned(usd_per_hour=1.0), margin=1.0) == 0
