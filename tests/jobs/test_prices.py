@@ -27,7 +27,7 @@ CONTEXTS: dict[str, dict[str, str] | None] = {
 }
 
 
-def priced(provider: str, model: str, tier: str) -> str:
+def refusal(provider: str, model: str, tier: str) -> str:
     """Why we say no price of it; empty if we do."""
     try:
         listed(f"{provider}/{model}", tier)
@@ -42,7 +42,7 @@ EVERY = [
     for model in provider.models
     for tier in CONTEXTS
 ]
-WHY_NOT = {named: priced(*named) for named in EVERY}
+WHY_NOT = {named: refusal(*named) for named in EVERY}
 MODELS = [named for named, why in WHY_NOT.items() if not why]
 
 
