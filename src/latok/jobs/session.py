@@ -133,7 +133,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
         known = in_force(asked, where.url, model)  # before anything is sent that costs
         if known.note:
             say(known.note)
-        meters = _meters(asked.energy_metric, address)
+        meters = _meters(asked.energy_metric, None if where.proxy else address)
         found = find(where, _PROBE, model=model, dialect=asked.dialect, body=body)
         count = stack.enter_context(tokeniser(found))
         yield Session(
@@ -159,11 +159,12 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
         )
 
 
-def _meters(metric: str | None, address: Address) -> Sequence[Meter]:
+def _meters(metric: str | None, address: Address | None) -> Sequence[Meter]:
     """What tells the energy: the user's metric, or our machine's counters if the target is here."""
     if metric is not None:
         return [prometheus_meter(metric)]
-    return meters_here() if ip_address(address.sockaddr[0]).is_loopback else ()
+    here = address is not None and ip_address(address.sockaddr[0]).is_loopback
+    return meters_here() if here else ()
 
 
 def _overhead(found: Found, count: Any) -> int:
