@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from latok.analysis.frontier import Map
     from latok.jobs.experiment import Experiment
     from latok.jobs.map import Mapped, Watcher
+    from latok.jobs.outlook import Command
 
 app = typer.Typer(
     add_completion=False,
@@ -37,6 +38,7 @@ app = typer.Typer(
 # --- options that several commands share; a None is not given, and then the experiment's default --
 
 _WHAT, _HOW, _WHOM, _WHERE = "What is asked", "How much", "To whom", "Where to"
+_BILL = "What it costs"
 
 
 def _option(
@@ -60,6 +62,14 @@ Words = Annotated[
 ]
 Runs = Annotated[str | None, _option("Folder where runs are kept.", _WHERE, default="runs")]
 Json = Annotated[bool, _option("Print one JSON object on stdout.", _WHERE, "--json")]
+PerHour = Annotated[float | None, _option("Of your own hardware, in $.", _BILL)]
+Price = Annotated[
+    str | None,
+    _option("In $ per million tokens: 'input=0.15,cached=0.075,output=0.6'.", _BILL),
+]
+DryRun = Annotated[
+    bool, _option("Say what would be sent and what it would cost; send nothing.", _HOW, "--dry-run")
+]
 Quiet = Annotated[bool, _option("No talk while it works.", _WHERE, "--quiet", "-q")]
 
 # What every command that sends load takes beside its own: each name is a field of Experiment.
@@ -74,6 +84,15 @@ _SHARED: dict[str, Any] = {
     "seed": _option("Same seed, same requests.", _WHAT, default="0"),
     "max_requests": _option("Send no more, warm-up included.", _HOW),
     "max_tokens_spent": _option("Ask for no more, prompts and answers together.", _HOW),
+    "max_cost": _option("Dollars; no request is sent that might pass it.", _HOW),
+    "tier": _option(
+        "Of a hosted model's known price: standard, batch or priority.", _BILL, default="standard"
+    ),
+    "energy_metric": _option(
+        "URL#METRIC of a Prometheus gauge (watts) or counter (joules).",
+        _BILL,
+        default="what this machine tells, if the target is here",
+    ),
     "model": _option("Default: the first that /v1/models lists.", _WHOM),
     "dialect": _option(
         "Default: found by asking ([bold]latok dialects[/bold]).", _WHOM, "--dialect"
@@ -92,6 +111,7 @@ _TYPES: dict[str, Any] = {
     "scale": float | None,
     "seed": int | None,
     "processes": int | None,
+    "max_cost": float | None,
     "header": list[str] | None,
 }
 
@@ -107,6 +127,7 @@ def _sends_load(command: Callable[..., None]) -> Callable[..., None]:
     shared: dict[str, Any] = {
         name: Annotated[_TYPES.get(name, str | None), o] for name, o in _SHARED.items()
     }
+    shared = {"price_per_hour": PerHour, "price": Price, **shared}
     shared |= {"runs": Runs, "json": Json, "quiet": Quiet}
     names = {each.name for each in own}
     own += [
@@ -119,7 +140,7 @@ def _sends_load(command: Callable[..., None]) -> Callable[..., None]:
         for name, kind in shared.items()
         if name not in names
     ]
-    panels = [None, _WHAT, _HOW, _WHOM, _WHERE]
+    panels = [None, _WHAT, _HOW, _WHOM, _BILL, _WHERE]
     own.sort(key=lambda each: panels.index(each.annotation.__metadata__[0].rich_help_panel))
     taken = [context.replace(annotation=hints[context.name]), *own]
 
@@ -187,6 +208,7 @@ def map(  # the command's name, not the builtin
     highest: Annotated[
         str | None, _option("Never more than this many at a time.", _HOW, default="256")
     ] = None,
+    dry_run: DryRun = False,
     runs: Runs = None,
     resume: Annotated[
         str | None, _option("Go on with an interrupted map: its folder, or 'last'.", _WHERE)
@@ -211,6 +233,9 @@ def map(  # the command's name, not the builtin
     from latok.jobs.map import resume as go_on
     from latok.jobs.runs import folder_named
 
+    if dry_run and resume is None:
+        _print_outlooks(context, "map")
+        return
     console = _talk(quiet or json)
     with _following(console) as watcher:
         if resume is None:
@@ -249,6 +274,7 @@ def measure(
     duration: Annotated[
         str | None, _option("Measure so long, warm-up apart.", _HOW, default="30s")
     ] = None,
+    dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -262,6 +288,9 @@ def measure(
     from latok.jobs.measure import measure as job
     from latok.report.text import print_point
 
+    if dry_run:
+        _print_outlooks(context, "measure")
+        return
     with _following(_talk(quiet or json)) as watcher:
         found, complete = job(_asked(context), say=watcher.say, watch=watcher.progress)
     if json:
@@ -277,23 +306,75 @@ def measure(
 @app.command(rich_help_panel="Read")
 def show(
     run: Annotated[str, typer.Argument(help="A run or a map: a folder, its name, or 'last'.")],
+    price_per_hour: PerHour = None,
+    price: Price = None,
     runs: Runs = None,
     json: Json = False,
 ) -> None:
-    """Read a stored run or map again, by today's definitions. Also one that was cut short."""
+    """Read a stored run or map again, by today's definitions. Also one that was cut short.
+
+    With a price: what it would have cost at that.
+    """
+    from latok.jobs.cost import repriced, repriced_map
     from latok.jobs.map import read_maps
     from latok.jobs.runs import folder_named, kind, read_point
     from latok.report.text import print_point
 
     folder = folder_named(run, runs or "runs")
     if kind(folder) == "map":
-        _print_maps(read_maps(folder), json)
+        maps = [repriced_map(each, price_per_hour, price) for each in read_maps(folder)]
+        _print_maps(maps, json)
         return
-    found = read_point(folder)
+    found = repriced(read_point(folder), price_per_hour, price)
     if json:
         _json(found)
     else:
         print_point(found, _page())
+
+
+@app.command(rich_help_panel="Read")
+def cost(
+    run: Annotated[str, typer.Argument(help="A run or a map: a folder, its name, or 'last'.")],
+    traffic: Annotated[
+        str | None,
+        _option("'10 req/s', '2M requests/month', '5M tokens/day'.", _HOW, default="each load"),
+    ] = None,
+    price_per_hour: PerHour = None,
+    price: Price = None,
+    against: Annotated[
+        str | None, _option("A hosted model by its known price: [PROVIDER/]MODEL.", _BILL)
+    ] = None,
+    tier: Annotated[
+        str | None,
+        _option("With --against: standard, batch or priority.", _BILL, default="standard"),
+    ] = None,
+    runs: Runs = None,
+    json: Json = False,
+) -> None:
+    """What a stored run or map costs: by the request, by the month, own hardware against hosted.
+
+    Examples:
+
+      latok cost last --price-per-hour 2.5 --against gpt-4o-mini
+      latok cost last --traffic '2M requests/month'
+    """
+    from latok.jobs.cost import costs
+    from latok.jobs.runs import folder_named
+    from latok.report.costs import print_costs
+
+    found = costs(
+        folder_named(run, runs or "runs"),
+        traffic=traffic,
+        price_per_hour=price_per_hour,
+        price=price,
+        against=against,
+        tier=tier,
+    )
+    if json:
+        _json(found[0] if len(found) == 1 else {"schema": "latok.costs/1", "costs": found})
+        return
+    for each in found:
+        print_costs(each, _page())
 
 
 @app.command(rich_help_panel="Read")
@@ -535,6 +616,18 @@ def _print_maps(maps: Sequence[Map], json: bool) -> None:
         _json(maps[0])
     else:
         _json({"schema": "latok.maps/1", "maps": maps})
+
+
+def _print_outlooks(context: typer.Context, command: Command) -> None:
+    from latok.jobs.outlook import outlooks
+    from latok.report.costs import print_outlook
+
+    found = outlooks(_asked(context), command)
+    if context.params["json"]:
+        _json({"schema": "latok.outlook/1", "sent": 0, "outlooks": found})
+        return
+    for each in found:
+        print_outlook(each, _page())
 
 
 def _write_report(mapped: Mapped) -> None:

@@ -150,11 +150,46 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str = ""
 
 
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars per million tokens, for requests of more than `above_input_tokens` tokens."""
+
+    usd_per_million_input: float
+    usd_per_million_cached: float
+    usd_per_million_output: float
+    above_input_tokens: int = 0
+
+
+class Hosted(msgspec.Struct, frozen=True, kw_only=True, tag_field="billed", tag="by_token"):
+    """What a provider asks. `rates`: one, or several by the length of the prompt, the first from 0.
+    `source`: who says so."""
+
+    rates: tuple[Rate, ...]
+    usd_per_request: float = 0.0
+    source: str = "as given"
+
+
+class Owned(msgspec.Struct, frozen=True, kw_only=True, tag_field="billed", tag="by_hour"):
+    """What the hardware under the target costs, busy or not."""
+
+    usd_per_hour: float
+
+
+Prices = Hosted | Owned
+
+
+class EnergyUse(msgspec.Struct, frozen=True, kw_only=True):
+    """Joules that were used in the window, and who measured them."""
+
+    joules: float
+    source: str
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a run's records mean. `window` is the steady part, seconds from the run's start.
 
     `client_cpu_s`: CPU time of the driver's processes in the window. `client_stall_s`: the longest
-    that their loop was away from its sockets there, None where that is not known.
+    that their loop was away from its sockets there, None where that is not known. `prices`: as they
+    were when it was measured, None where they are not known.
     """
 
     id: str
@@ -175,6 +210,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     processes: int = 1
     client_stall_s: float | None = None
+    prices: Prices | None = None
+    energy: EnergyUse | None = None
     schema: str = "latok.run/1"
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latok.load.drive import Driven, Patience, Plan, Prepared, Progress
+from latok.analysis.cost import parse_price
+from latok.load.drive import Driven, Patience, Plan, Prepared, Progress, Spending
 from latok.load.fleet import hold, logs
 from latok.load.golden import golden
 from latok.load.probe import Site, site
@@ -205,6 +206,24 @@ def test_no_more_is_asked_than_is_allowed(url: str, tmp_path: Path) -> None:
     )
     assert len(records) == 6  # of 1 + 10 tokens each
     assert "66 tokens" in result.why
+
+
+def test_no_request_is_sent_that_might_cost_more_than_is_left(url: str, tmp_path: Path) -> None:
+    # at the most a request has 2 tokens in (1, which may be more) and 16 out (as few as some
+    # dialects can ask for): 2 × $1 and 16 × $3 a million are 50 millionths of a dollar
+    prices = parse_price("input=1,output=3")
+    for processes in (1, 2):
+        result, records, _ = driven(
+            url,
+            tmp_path / str(processes),
+            Closed(4),
+            warm_up=2,
+            duration=5.0,
+            processes=processes,
+            spending=Spending(most_usd=8.5 * 50e-6, prices=prices, margin=1.25),
+        )
+        assert len(records) == 8
+        assert "--max-cost" in result.why
 
 
 def test_a_connection_that_the_server_closes_after_each_answer_fails_no_request(

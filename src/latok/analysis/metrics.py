@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from latok.analysis import audit
+from latok.analysis.cost import billed, charged, tokens_of
 from latok.analysis.digest import Digest, Small
 from latok.analysis.point import (
     QUANTILES,
@@ -168,7 +169,8 @@ def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Po
     metrics = {name: _summary(good, name) for name in METRICS}
     throughput = _throughput(manifest, everything)
     slo = parse_slo(manifest.slo)
-    return Point(
+    bills = [tokens_of(each.record, each.tokens) for each in good]
+    found = Point(
         id=manifest.id,
         target=manifest.target,
         app=manifest.app,
@@ -187,8 +189,10 @@ def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Po
         ),
         tokens=_tokens(good),
         token_source=_source(good),
+        billed=billed([tokens for tokens in bills if tokens]) if None not in bills else (),
         run=run,
     )
+    return charged(found, manifest.prices, manifest.energy)
 
 
 def _unfinished(record: Record) -> bool:

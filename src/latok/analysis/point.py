@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from latok.records import Load, Target
+from latok.records import Load, Prices, Target
 
 Interval = tuple[float, float]
 # The quantiles that are printed; `speed` has its bad tail at the low end.
@@ -106,8 +106,47 @@ class Check(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Billed(msgspec.Struct, frozen=True):
+    """Sums over the answered requests whose prompts are of one length class, as price sheets class
+    them: longer than `above_input_tokens`. Input includes what came from a cache."""
+
+    above_input_tokens: int
+    requests: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What serving at a point costs, in US dollars by `prices`. None where it cannot be said.
+
+    Hosted: input, output and cached tokens each at their own price. Own hardware: the whole bill
+    over the tokens of that kind, so input and output are two views of one sum, not parts of it.
+    All that is paid in the window is divided by what ended in it (`throughput`), and for
+    `usd_per_good_request` by the good requests that were sent in it (`goodput`).
+    """
+
+    prices: Prices
+    usd_per_hour: float | None
+    usd_per_million_tokens: float | None
+    usd_per_million_input_tokens: float | None
+    usd_per_million_output_tokens: float | None
+    usd_per_request: float | None
+    usd_per_good_request: float | None
+
+
+class Energy(msgspec.Struct, frozen=True, kw_only=True):
+    """What serving at a point takes, by `source`; of the whole machine, not of the model alone."""
+
+    source: str
+    mean_w: float
+    joules_per_token: float | None
+    joules_per_output_token: float | None
+    joules_per_good_request: float | None
+
+
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One operating point."""
+    """One operating point. `billed` is empty where the tokens of a request are not known."""
 
     id: str
     target: Target
@@ -123,7 +162,9 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
     tokens: dict[str, float | None]
     token_source: str
-    cost: None = None
+    billed: tuple[Billed, ...] = ()
+    cost: Cost | None = None
+    energy: Energy | None = None
     quality: None = None
     run: str = ""
     schema: str = "latok.point/1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from latok.analysis.cost import dollars
 from latok.analysis.frontier import Advice, frontier, knee
 from latok.analysis.point import Point, value_of
 from latok.records import Closed
@@ -77,8 +78,9 @@ def _within(app: str, valid: Sequence[Point], within: Sequence[Point]) -> Advice
         _attained(chosen),
         f"the first token takes {_spoken(first.p50)}{late}",
         beyond,
+        *_price(chosen),
     )
-    sentences = [f"There {why[0]}; {why[1]}; {why[2]}", _sentence(beyond)]
+    sentences = [f"There {why[0]}; {why[1]}; {why[2]}", *map(_sentence, why[3:])]
     if chosen.goodput.clauses and chosen.goodput.met is None:
         asked = ", ".join(c.clause for c in chosen.goodput.clauses if c.met is None)
         sentences.append(
@@ -94,6 +96,11 @@ def _within(app: str, valid: Sequence[Point], within: Sequence[Point]) -> Advice
         headroom=headroom,
         text=f"For {app} on {chosen.target.name}: {chosen.load}. {'. '.join(sentences)}.",
     )
+
+
+def _price(point: Point) -> tuple[str, ...]:
+    each = point.cost.usd_per_good_request if point.cost else None
+    return () if each is None else (f"1,000 good requests cost {dollars(1000 * each)}",)
 
 
 def _sentence(text: str) -> str:

@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 
+from latok.analysis.cost import parse_price
 from latok.errors import UsageError
 from latok.load.drive import Patience
+from latok.records import Owned, Prices
 from latok.wire.dialects import dialect_named
 from latok.workload.apps import App, app_from_toml, app_named
 from latok.workload.arrivals import ARRIVALS
@@ -30,7 +32,14 @@ _ABOVE_ZERO = (
     "processes",
     "max_requests",
     "max_tokens_spent",
+    "price_per_hour",
+    "max_cost",
 )
+TIERS = ("standard", "batch", "priority")
+# With neither --requests nor --duration a point is held this long after its warm-up.
+DURATION = 30.0
+# An open loop is warm after this many seconds' worth of requests.
+OPEN_WARM_UP = 2.0
 _SUFFIXES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "k": 1e3, "": 1.0}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)")
 
@@ -41,7 +50,9 @@ class Experiment:
 
     `budget`: seconds of measuring for a map, start-up apart. `header`: `Name: value` texts.
     `body`: JSON merged into each request. `key_env`: the environment variable with the API key.
-    `max_requests` and `max_tokens_spent` (asked of prompts and answers) hold for the whole command.
+    `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
+    hold for the whole command. `price_per_hour`: dollars for own hardware; `price`: of a hosted
+    model (`latok.analysis.cost.parse_price`); `energy_metric`: `URL#METRIC` of a Prometheus page.
     """
 
     targets: tuple[str, ...] = ()
@@ -70,6 +81,11 @@ class Experiment:
     processes: int | None = None
     max_requests: int | None = None
     max_tokens_spent: int | None = None
+    max_cost: float | None = None
+    price_per_hour: float | None = None
+    price: str | None = None
+    tier: str | None = None
+    energy_metric: str | None = None
     runs: str = "runs"
 
     def __post_init__(self) -> None:
@@ -88,6 +104,21 @@ class Experiment:
             raise UsageError(f"no arrivals '{self.arrivals}'; there are {', '.join(ARRIVALS)}")
         if self.dialect is not None:
             dialect_named(self.dialect)
+        self.prices()
+
+    def prices(self) -> Prices | None:
+        """The price that was given. Raises UsageError."""
+        if self.tier is not None and self.tier not in TIERS:
+            raise UsageError(f"no tier '{self.tier}'; there are {', '.join(TIERS)}")
+        given = [name for name in ("price_per_hour", "price", "tier") if getattr(self, name)]
+        if len(given) > 1:
+            one, other = (f"--{name.replace('_', '-')}" for name in given[:2])
+            raise UsageError(f"{one} and {other} exclude each other: each says the whole price")
+        if self.max_cost is not None and self.price_per_hour is not None:
+            raise UsageError("--max-cost counts tokens; own hardware costs by the hour: use a time")
+        if self.price_per_hour is not None:
+            return Owned(usd_per_hour=self.price_per_hour)
+        return None if self.price is None else parse_price(self.price)
 
     def profile(self, name: str) -> App:
         """The app of that name (or file), with the SLO and the lengths that were asked instead."""

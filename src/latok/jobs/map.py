@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from latok.analysis.cost import dollars, most_usd_of
 from latok.analysis.frontier import AXES, Map, frontier, knee
 from latok.analysis.point import Point
 from latok.decide.advise import advise, stands
@@ -18,16 +19,18 @@ from latok.decide.search import Level, Seen, Stop, next_level
 from latok.errors import InvalidError, TargetError, UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.measure import Held, failed, hold_point
+from latok.jobs.outlook import session_line
 from latok.jobs.runs import MAP, read_map, read_point, write_beside
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.load.drive import Progress
-from latok.records import Closed
-from latok.workload.apps import APPS
+from latok.records import Closed, Hosted
+from latok.workload.apps import APPS, App
 
 REPORT = "report.html"
 _STATE = "state.json"  # beside the map: what was asked and what each level cost, to go on with
 _OF_ALL = 0.9  # the driver may need so much of all cores
 _TELLING = 1.0  # seconds that a window must last to tell what the driver needs
+_FEWEST = 2  # requests of each user, that a level is worth its money
 _LEAST = 30.0  # seconds that a level is given at the least, whatever is left
 
 
@@ -59,6 +62,7 @@ class State(msgspec.Struct):
     notes: list[str] = []
     requests: int = 0
     tokens: int = 0
+    usd: float = 0.0
 
 
 class Mapped(NamedTuple):
@@ -135,6 +139,7 @@ class _Work:
         """Measures the apps of one target, which is started once; says whether all of them."""
         try:
             with opened(target, self._asked, self._watcher.say) as session:
+                self._state.usd += session.probed()
                 return all(self._part(part, session) for part in parts)
         except KeyboardInterrupt:  # between two points, or while the engine starts
             return False
@@ -147,6 +152,8 @@ class _Work:
         if note and note not in self._state.notes:
             self._state.notes.append(note)
             watcher.say(note)
+        if line := session_line(asked, "map", app, session, budget=share):
+            watcher.say(line)
         maker = session.maker(app, asked.seed)
         while not part.stopped:
             seen = [
@@ -166,6 +173,9 @@ class _Work:
                     f"{cores:.1f} of {os.cpu_count()} cores"
                 )
                 break
+            if dear := self._too_dear(step, app, session):
+                part.stopped = dear
+                break
             left = share - sum(part.costs)
             watcher.level(f"{app.name} on {session.target.name}", step, left)
             began = time.monotonic()
@@ -181,11 +191,12 @@ class _Work:
                 watch=watcher.progress,
                 # where the estimate was far off, what is there is kept: the next one is better
                 limit=max(2.0 * left, _LEAST),
-                spent=(self._state.requests, self._state.tokens),
+                spent=(self._state.requests, self._state.tokens, self._state.usd),
                 cores=cores,
             )
             self._state.requests += held.requests
             self._state.tokens += held.tokens
+            self._state.usd += held.usd
             found = held.point
             if held.ended == "interrupted" and not found.counts.ok:
                 return False
@@ -213,6 +224,27 @@ class _Work:
                 used = found.instrument.client_cpu_s / seconds
                 needed = max(needed, used * concurrency / found.load.concurrency)
         return needed
+
+    def _too_dear(self, step: Level, app: App, session: Session) -> str:
+        """Why a level would cost more than is left; empty if it would not. Raises UsageError where
+        not even the first one may be measured."""
+        most, state = self._asked.max_cost, self._state
+        if most is None or not isinstance(session.prices, Hosted):
+            return ""
+        mean = round(app.input.mean()), round(app.output.mean())
+        each = most_usd_of(session.prices, *mean, margin=session.margin)
+        if state.usd + _FEWEST * step.concurrency * each <= most:
+            return ""
+        if not self._points:
+            raise UsageError(
+                f"--max-cost {most:g} is too little: a request for {app.name} may cost "
+                f"{dollars(each)}"
+            )
+        least = dollars(_FEWEST * step.concurrency * each)
+        return (
+            f"{dollars(state.usd)} of {dollars(most)} is spent, and {step.concurrency} at a time "
+            f"may take {least}"
+        )
 
     def _spent(self) -> bool:
         asked, state = self._asked, self._state

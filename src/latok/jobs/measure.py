@@ -20,12 +20,15 @@ import msgspec
 from latok.analysis.metrics import point
 from latok.analysis.point import Point
 from latok.errors import TargetError, UsageError
-from latok.jobs.experiment import Experiment
+from latok.jobs.experiment import DURATION, OPEN_WARM_UP, Experiment
+from latok.jobs.outlook import session_line
+from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, decoded
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
-from latok.load.drive import Driven, Plan, Progress
+from latok.load.drive import Driven, Plan, Progress, Spending
+from latok.load.energy import Measured, measured
 from latok.load.fleet import hold, logs
-from latok.records import Closed, Load, Manifest, Open, Record, write_manifest, written
+from latok.records import Closed, Hosted, Load, Manifest, Open, Record, write_manifest, written
 from latok.version import VERSION
 from latok.workload.apps import App
 from latok.workload.arrivals import due_times
@@ -36,23 +39,20 @@ Watch = Callable[[Progress], None]
 
 class Held(NamedTuple):
     """A load that was held: its point, how the driving ended and why, and all that was asked,
-    warm-up included."""
+    warm-up included: requests, tokens, and US dollars that they may have cost."""
 
     point: Point
     ended: str
     why: str
     requests: int
     tokens: int
+    usd: float
 
 
-# With neither --requests nor --duration a point is held this long after its warm-up.
-_DURATION = 30.0
 # What one driver's process bears with its error in the tens of microseconds, and some room: streams
 # of 50 tokens a second, and requests a second (benchmarks/driver_error.py).
 _STREAMS, _RATE = 500, 2000.0
 _SHARE = 0.6  # of a core: a driver that needs more would read late
-# An open loop is warm after this many seconds' worth of requests.
-_OPEN_WARM_UP = 2.0
 
 
 def measure(
@@ -69,11 +69,13 @@ def measure(
         load = Open(asked.rate, asked.arrivals or app.arrivals)
     duration = asked.duration
     if duration is None and asked.requests is None:
-        duration = _DURATION
+        duration = DURATION
     with opened(word, asked, say) as session:
         fitting, note = session.fit(app, asked.scale)
         if note:
             say(note)
+        if line := session_line(asked, "measure", fitting, session):
+            say(line)
         maker = session.maker(fitting, asked.seed)
         held = hold_point(
             session,
@@ -88,6 +90,8 @@ def measure(
         )
     if held.why:
         say(f"ended early: {held.why}")
+    if not held.requests and held.why:
+        raise UsageError(f"nothing may be sent: {held.why}")
     if not held.point.counts.ok and held.ended != "interrupted":
         raise TargetError(failed(held))
     return held.point, held.ended != "interrupted"
@@ -112,14 +116,15 @@ def hold_point(
     note: str,
     watch: Watch,
     limit: float | None = None,
-    spent: tuple[int, int] = (0, 0),
+    spent: tuple[int, int, float] | None = None,
     cores: float = 0.0,
 ) -> Held:
-    """Holds one load and leaves a run's folder. `spent`: requests and tokens asked before it;
+    """Holds one load and leaves a run's folder. `spent`: requests, tokens and dollars before it;
     `cores`: how many the driver is thought to need."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
+    spent = spent or (0, 0, session.probed())
     # A Poisson process of `rate` over the whole run; the driver stops when the window is done.
     wanted = 0
     warm_up = 0
@@ -127,8 +132,8 @@ def hold_point(
         # every slot's first request, and half of them again, are past before the window opens
         warm_up = max(load.concurrency // 2, 1)
     else:
-        warm_up = max(int(load.rate * _OPEN_WARM_UP), 1)
-        lasting = (duration or (asked.requests or 0) / load.rate) + _OPEN_WARM_UP + 60.0
+        warm_up = max(int(load.rate * OPEN_WARM_UP), 1)
+        lasting = (duration or (asked.requests or 0) / load.rate) + OPEN_WARM_UP + 60.0
         wanted = int(load.rate * lasting) + (asked.requests or 0)
     plan = Plan(
         address=session.address,
@@ -149,6 +154,7 @@ def hold_point(
         patience=asked.patience(),
         most_requests=_left(asked.max_requests, spent[0]),
         most_tokens=_left(asked.max_tokens_spent, spent[1]),
+        spending=_spending(asked.max_cost, spent[2], session),
         limit=limit,
     )
     manifest = Manifest(
@@ -177,25 +183,29 @@ def hold_point(
         client_cpu_s=0.0,
         command=command_line(),
         versions=versions(),
+        prices=session.prices,
     )
     with _writing(folder):
         write_manifest(folder, manifest)
     processes = asked.processes or _processes(load, cores)
-    driven = hold(
-        plan,
-        lambda: session.prepared(app, maker, seed=asked.seed, first_id=_first_id(load)),
-        folder / LOG,
-        watch=watch,
-        processes=processes,
-    )
-    manifest = _driven(manifest, driven, processes)
+    with measured(session.meters) as energy:
+        driven = hold(
+            plan,
+            lambda: session.prepared(app, maker, seed=asked.seed, first_id=_first_id(load)),
+            folder / LOG,
+            watch=watch,
+            processes=processes,
+        )
+    manifest = _driven(manifest, driven, processes, energy)
     requests = tokens = 0
+    usd = 0.0
 
     def counted() -> Iterator[Record]:
-        nonlocal requests, tokens
+        nonlocal requests, tokens, usd
         for record in decoded(folder, manifest):
             requests += 1
             tokens += record.prompt_tokens + record.max_tokens
+            usd += spent_on(record, session.prices, margin=session.margin)
             yield record
 
     with _writing(folder), _undisturbed() as interrupted:
@@ -204,7 +214,13 @@ def hold_point(
         for log in logs(folder / LOG):  # only now that its Parquet stands
             log.unlink(missing_ok=True)
     ended = "interrupted" if interrupted.is_set() else driven.ended
-    return Held(found, ended, driven.why, requests, tokens)
+    return Held(found, ended, driven.why, requests, tokens, usd)
+
+
+def _spending(most: float | None, spent: float, session: Session) -> Spending | None:
+    if most is None or not isinstance(session.prices, Hosted):
+        return None
+    return Spending(most_usd=max(most - spent, 0.0), prices=session.prices, margin=session.margin)
 
 
 def _first_id(load: Load) -> int:
@@ -224,7 +240,10 @@ def _left(most: int | None, spent: int) -> int | None:
     return None if most is None else max(most - spent, 0)
 
 
-def _driven(manifest: Manifest, driven: Driven, processes: int) -> Manifest:
+def _driven(manifest: Manifest, driven: Driven, processes: int, energy: Measured) -> Manifest:
+    used = None
+    if driven.window is not None:
+        used = energy.used(*(driven.started_at + edge for edge in driven.window))
     return msgspec.structs.replace(
         manifest,
         started_at=driven.started_at,
@@ -235,6 +254,7 @@ def _driven(manifest: Manifest, driven: Driven, processes: int) -> Manifest:
         client_cpu_s=driven.client_cpu_s,
         client_stall_s=driven.stall_s,
         processes=processes,
+        energy=used,
     )
 
 

@@ -6,20 +6,24 @@ import itertools
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from latok.analysis.cost import most_usd_of
 from latok.engines.launch import launched
 from latok.engines.table import ENGINES, parse_levers
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
+from latok.jobs.prices import ESTIMATED, in_force
 from latok.load.drive import Prepared
-from latok.load.probe import Found, find, site, tokeniser
+from latok.load.energy import Meter, meters_here, prometheus_meter
+from latok.load.probe import Found, find, model_at, site, tokeniser
 from latok.load.socket import Address, resolve
-from latok.records import Request, Target
+from latok.records import Hosted, Prices, Request, Target
 from latok.workload.apps import App, embedded_scale, fitted
 from latok.workload.prompts import PromptMaker, prompt_maker, requests
 
@@ -44,6 +48,8 @@ class Session:
     overhead: int
     body: Mapping[str, Any]
     alive: Callable[[], bool]
+    prices: Prices | None
+    meters: Sequence[Meter]
 
     def fit(self, app: App, scale: float | None) -> tuple[App, str]:
         """The app as this target can bear it, and a sentence if that is not as it is defined."""
@@ -51,6 +57,19 @@ class Session:
         if scale is None:
             scale = embedded_scale(app, context) if self.embedded and context else 1.0
         return fitted(app, context_tokens=context, scale=scale)
+
+    @property
+    def margin(self) -> float:
+        """How many times as many tokens as we think a prompt may have."""
+        return ESTIMATED if self.count is None else 1.0
+
+    def probed(self) -> float:
+        """US dollars that the probe's one request may have cost."""
+        if not isinstance(self.prices, Hosted):
+            return 0.0
+        return most_usd_of(
+            self.prices, _PROBE.prompt_tokens + self.overhead, _PROBE.max_tokens, margin=self.margin
+        )
 
     def maker(self, app: App, seed: int) -> PromptMaker:
         """Makes this app's prompts, counted by the target's own tokeniser where it has one."""
@@ -91,6 +110,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
     with ExitStack() as stack:
         if word in ENGINES:
             turned = parse_levers(word, _pairs(asked.levers))
+            in_force(asked, word, "")  # what is wrong, before an engine starts
             running = stack.enter_context(launched(word, turned, say=say))
             url, levers, alive = running.url, running.levers, running.alive
         else:
@@ -98,7 +118,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
                 raise UsageError(
                     f"{asked.levers[0]} is a lever of an engine that latok starts, not of a URL"
                 )
-            url, alive = _url(word), lambda: True
+            url, alive = target_url(word), lambda: True
         where = site(
             url,
             path=asked.path,
@@ -109,7 +129,12 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
         say(f"asking {where.url}{through} what it serves")
         address = resolve(*where.peer)
         body = asked.more_body()
-        found = find(where, _PROBE, model=asked.model, dialect=asked.dialect, body=body)
+        model = asked.model or model_at(where, asked.dialect)
+        known = in_force(asked, where.url, model)  # before anything is sent that costs
+        if known.note:
+            say(known.note)
+        meters = _meters(asked.energy_metric, None if where.proxy else address)
+        found = find(where, _PROBE, model=model, dialect=asked.dialect, body=body)
         count = stack.enter_context(tokeniser(found))
         yield Session(
             target=Target(
@@ -129,7 +154,17 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
             overhead=_overhead(found, count),
             body=body,
             alive=alive,
+            prices=known.prices,
+            meters=meters,
         )
+
+
+def _meters(metric: str | None, address: Address | None) -> Sequence[Meter]:
+    """What tells the energy: the user's metric, or our machine's counters if the target is here."""
+    if metric is not None:
+        return [prometheus_meter(metric)]
+    here = address is not None and ip_address(address.sockaddr[0]).is_loopback
+    return meters_here() if here else ()
 
 
 def _overhead(found: Found, count: Any) -> int:
@@ -140,7 +175,8 @@ def _overhead(found: Found, count: Any) -> int:
     return max(found.usage.prompt_tokens - own, 0)
 
 
-def _url(word: str) -> str:
+def target_url(word: str) -> str:
+    """The URL that a word means. Raises UsageError if it means none."""
     if "://" in word:
         return word
     if _HOST.fullmatch(word):

@@ -26,9 +26,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from latok.analysis.cost import dollars, most_usd_of
 from latok.load.socket import READ_SIZE, Address, Tls, opened, receive, tls_context
 from latok.load.socket import segments as count_segments
-from latok.records import Closed, Connection, Failure, Load, Request
+from latok.records import Closed, Connection, Failure, Hosted, Load, Request
 from latok.wire.capture import Capture, Read, retry_after
 from latok.wire.http1 import ProtocolError, Response
 
@@ -52,6 +53,21 @@ class Patience(msgspec.Struct, frozen=True):
     total: float = 600.0
 
 
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """No request is sent that might pass `most_usd`: all that were sent count as the dearest that
+    they may be. `margin`: how many times as many tokens as we think a prompt may have."""
+
+    most_usd: float
+    prices: Hosted
+    margin: float
+
+    def of(self, request: Request) -> float:
+        """US dollars that a request may cost at the most."""
+        return most_usd_of(
+            self.prices, request.prompt_tokens, request.max_tokens, margin=self.margin
+        )
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One load to hold on one address. Seconds; `None` means without that limit."""
 
@@ -69,6 +85,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     patience: Patience = Patience()
     most_requests: int | None = None
     most_tokens: int | None = None  # asked of prompts and answers together
+    spending: Spending | None = None
     limit: float | None = None  # the whole run, window or not
     # One of several processes: which, of how many, and the wall-clock time that is zero for all.
     # `load`, `due`, `requests` and the rest are those of all together.
@@ -202,6 +219,7 @@ class Driver:
         self._wanted = None if wanted is None else max(plan.mine(wanted), 1)
         self._most_requests = plan.most_requests and plan.mine(plan.most_requests)
         self._most_tokens = plan.most_tokens and plan.mine(plan.most_tokens)
+        self._usd = 0.0
         self._released = plan.parts == 1
         self._slots_due: list[tuple[float, int]] = []  # closed loop: when which slot may send
         self._slot_of: dict[int, int] = {}  # request id → slot
@@ -367,6 +385,8 @@ class Driver:
             return
         request = prepared.request
         self._tokens += request.prompt_tokens + request.max_tokens
+        if self._plan.spending is not None:
+            self._usd += self._plan.spending.of(request)
         if slot is not None:
             self._slot_of[request.id] = slot
         if self._window_sent == self._wanted:  # this one is only there to hold the load
@@ -398,9 +418,18 @@ class Driver:
             self._why = f"{self._sent} requests were sent, as many as allowed"
         elif self._most_tokens is not None and tokens > self._most_tokens:
             self._why = f"{self._tokens} tokens were asked for; the next would be too many"
+        elif self._too_dear(request):
+            spent = dollars(self._usd)
+            self._why = f"the next request might pass --max-cost (up to {spent} is spent here)"
         else:
             return False
         return True
+
+    def _too_dear(self, request: Request) -> bool:
+        spending = self._plan.spending
+        if spending is None:
+            return False
+        return self._usd + spending.of(request) > spending.most_usd / self._plan.parts
 
     def _free_stream(self) -> _Stream | None:
         now = self._clock()

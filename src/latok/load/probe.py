@@ -278,6 +278,13 @@ def find(
     raise TargetError(f"{where.url} does not serve a model: {'; '.join(there or refusals[:2])}")
 
 
+def model_at(where: Site, dialect: str | None = None) -> str:
+    """The first model that a site lists, which costs nothing to ask. Raises TargetError."""
+    named = dialect_named(dialect) if dialect else _spoken_at(where.path)
+    with closing(_Talk(_dressed(where, named) if named else where)) as talk:
+        return _Told(talk, where).model()
+
+
 def _worth_trying(told: _Told) -> list[Dialect]:
     for path, word, names in _LANDMARKS:
         if word in told.at(path):

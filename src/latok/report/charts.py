@@ -6,7 +6,7 @@ says the same again. What a mark says on hover is also its description, for a sc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from statistics import median
 from typing import Any, NamedTuple
@@ -15,11 +15,12 @@ import altair as alt
 
 from latok.analysis.frontier import Map
 from latok.analysis.metrics import gaps, ttft
-from latok.analysis.point import Point
+from latok.analysis.point import Interval, Point
 from latok.decide.advise import stands
 from latok.records import Closed, Manifest, Open, Record
 from latok.report.text import (
     figure,
+    good_thousand,
     in_order,
     load_value,
     met_word,
@@ -195,6 +196,8 @@ def said_of(point: Point) -> str:
         lines.append(
             f"{share(point.goodput.attainment)} within the SLO: {met_word(point.goodput.met)}"
         )
+    if point.cost:
+        lines.append(f"${good_thousand(point)} for 1,000 good requests")
     if point.bent:
         lines.append("invalid: " + "; ".join(point.instrument.why))
     return "\n".join(printable(line) for line in (target_line(point), *lines))
@@ -306,27 +309,53 @@ def _limits(map: Map, metric: str, top: float, per: float) -> list[alt.Chart]:
 
 def throughput_chart(map: Map) -> alt.LayerChart:
     """Everybody's tokens against load, with its interval."""
-    points = _measured_at_loads(map)
+    return _against_load(
+        _measured_at_loads(map),
+        "throughput, tokens/s",
+        lambda point: (point.throughput.output_tokens_per_s, point.throughput.ci95),
+    )
+
+
+def cost_chart(map: Map) -> alt.LayerChart | None:
+    """What 1,000 good requests cost against load; None where no price is known."""
+    points = [p for p in _measured_at_loads(map) if p.cost and p.cost.usd_per_good_request]
+    if not points:
+        return None
+    return _against_load(
+        points,
+        "1,000 good requests, $",
+        lambda point: (1000 * ((point.cost and point.cost.usd_per_good_request) or 0.0), None),
+    )
+
+
+def _against_load(
+    points: Sequence[Point],
+    title: str,
+    value: Callable[[Point], tuple[float | None, Interval | None]],
+) -> alt.LayerChart:
+    """A value with its interval against load."""
     names = target_names(points)
     rows = [
         {
             "load": load_value(point),
             "target": names[target_line(point)],
-            "rate": point.throughput.output_tokens_per_s,
-            "low": (point.throughput.ci95 or (None, None))[0],
-            "high": (point.throughput.ci95 or (None, None))[1],
+            "rate": rate,
+            "low": (interval or (None, None))[0],
+            "high": (interval or (None, None))[1],
             "says": said_of(point),
         }
         for point in points
-        if point.throughput.output_tokens_per_s is not None
+        for rate, interval in [value(point)]
+        if rate is not None
     ]
     x, colour = _load_axis(points), _colour(points)
-    title = "throughput, tokens/s"
     layers = [
         _chart(rows)
         .mark_area(opacity=0.22)
         .encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=colour),
-        _chart(rows).mark_line(strokeWidth=2).encode(x=x, y="rate:Q", color=colour),
+        _chart(rows)
+        .mark_line(strokeWidth=2)
+        .encode(x=x, y=alt.Y("rate:Q", title=title), color=colour),
         _chart(rows)
         .mark_point(filled=True, size=45, opacity=1, aria=True)
         .encode(x=x, y="rate:Q", color=colour, **_SAYS),
@@ -535,6 +564,8 @@ def charts(
     for metric in latency_metrics(map):
         found[metric] = latency_chart(map, metric).properties(title=f"{app}: {metric} against load")
     found["throughput"] = throughput_chart(map).properties(title=f"{app}: throughput against load")
+    if (cost := cost_chart(map)) is not None:
+        found["cost"] = cost.properties(title=f"{app}: 1,000 good requests against load")
     for point in map.points:
         if point.id in records:
             manifest = (manifests or {}).get(point.id)

@@ -61,6 +61,9 @@ WORDS = {
     "latency: the farthest from the line between its ends.",
     "headroom": "How much the load may still grow before the SLO, or the end of what was measured.",
     "goodput": "Requests per second that keep every limit of the SLO.",
+    "cost": "What 1,000 good requests cost in US dollars: all that was paid in the window (hosted "
+    "models by the token, own hardware by the hour) over the requests that keep every limit of "
+    "the SLO.",
 }
 
 NAMES = {
@@ -73,6 +76,7 @@ NAMES = {
     "e2e_close": "Whole stream",
     "ttfb": "Response headers",
     "throughput": "Throughput",
+    "cost": "1,000 good requests",
 }
 
 CHECKS = {
@@ -123,6 +127,7 @@ def report_html(
         "share": text.share,
         "spread": text.spread,
         "met": text.met_word,
+        "good_thousand": text.good_thousand,
     }
     sections = [
         _Section(
@@ -200,6 +205,11 @@ class _Section(NamedTuple):
         return [found.clause for found in self.points[0].goodput.clauses] if self.points else []
 
     @property
+    def priced(self) -> bool:
+        """Whether any point's cost is known."""
+        return any(point.cost for point in self.points)
+
+    @property
     def worst_error(self) -> float | None:
         """Over the latencies that decide, what the client may have done at most."""
         found = [text.client_error(p, m) for p in self.points for m in ("ttft", "tpot", "e2e")]
@@ -236,6 +246,8 @@ def _figures(
         for metric in charts.latency_metrics(map):
             drawn[metric] = charts.latency_chart(map, metric), None
         drawn["throughput"] = charts.throughput_chart(map), None
+        if (cost := charts.cost_chart(map)) is not None:
+            drawn["cost"] = cost, None
     for point in map.points:
         if records.get(point.id):
             manifest = manifests.get(point.id)
@@ -270,6 +282,7 @@ def _asked(map: Map, manifests: Mapping[str, Manifest]) -> list[tuple[str, str]]
         say("at", target.url)
         say("speaks", target.dialect)
         say("server", target.server)
+        say("price", point.cost and text.price_line(point.cost.prices))
         for name, value in point.levers.items():
             say(f"lever {name}", value)
     say("app", map.app)

@@ -15,9 +15,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from latok.analysis.cost import dollars
 from latok.analysis.frontier import Advice, Map, frontier
 from latok.analysis.point import Interval, Point
-from latok.records import Closed
+from latok.records import Closed, Owned, Prices
 
 # --- numbers -------------------------------------------------------------------------------------
 
@@ -106,6 +107,11 @@ _MET = {True: "✓", False: "✗", None: "?"}
 _MET_WORDS = {True: "met", False: "missed", None: "undecided"}
 
 
+def met_sign(met: bool | None) -> str:
+    """For a table's narrow column."""
+    return _MET[met]
+
+
 def met_word(met: bool | None) -> str:
     """`undecided`: the interval of the share holds what the clause asks."""
     return _MET_WORDS[met]
@@ -187,8 +193,11 @@ class _Points:
             _Column("speed\ntok/s", [figure(m["speed"].p50) for m in metrics], 8),
             _Column("throughput\ntok/s", [_throughput(p) for p in points], 9),
             _Column("SLO", [_slo(p) for p in points], 9),
+            _Column("$ per 1,000\ngood", [good_thousand(p) for p in points], 8),
             _Column("client\n± ms", [milliseconds(client_error(p)) for p in points], 2),
         ]
+        if all(point.cost is None for point in points):
+            columns = [column for column in columns if not column.heading.startswith("$")]
         if len(names) > 1:
             cells = [names[target_line(point)] for point in points]
             columns.insert(1, _Column("target", cells, 9, left=True))
@@ -220,6 +229,12 @@ def _requests(point: Point) -> str:
 def _throughput(point: Point) -> str:
     rate, interval = point.throughput.output_tokens_per_s, point.throughput.ci95
     return f"{figure(rate)} ({spread(interval)})" if interval else figure(rate)
+
+
+def good_thousand(point: Point) -> str:
+    """What 1,000 good requests cost, without the sign, which stands over the column."""
+    each = point.cost.usd_per_good_request if point.cost else None
+    return UNKNOWN if each is None else dollars(1000 * each).removeprefix("$")
 
 
 def _slo(point: Point) -> str:
@@ -302,7 +317,8 @@ def print_point(point: Point, console: Console) -> None:
     console.print()
     console.print(_latencies(point))
     console.print()
-    for line in (_speed_line(point), _throughput_line(point), _tokens_line(point)):
+    lines = [_speed_line(point), _throughput_line(point), _tokens_line(point)]
+    for line in (*lines, *_cost_lines(point), *_energy_lines(point)):
         console.print(Text(line))
     if point.goodput.clauses:
         console.print()
@@ -370,6 +386,57 @@ def _tokens_line(point: Point) -> str:
         f"tokens      mean {got['input']} in (asked {got['input_asked']}), {got['output']} out "
         f"(asked {got['output_asked']}), counted by {printable(point.token_source)}"
     )
+
+
+def _cost_lines(point: Point) -> list[str]:
+    found = point.cost
+    if found is None:
+        return []
+    per_million = (
+        f"per million tokens {dollars(found.usd_per_million_tokens)} "
+        f"({dollars(found.usd_per_million_input_tokens)} in, "
+        f"{dollars(found.usd_per_million_output_tokens)} out)"
+    )
+    if isinstance(found.prices, Owned):
+        per_million = (
+            f"per million tokens {dollars(found.usd_per_million_tokens)}, "
+            f"of output alone {dollars(found.usd_per_million_output_tokens)}"
+        )
+    return [
+        f"cost        {dollars(_thousand(found.usd_per_good_request))} for 1,000 good requests, "
+        f"{dollars(_thousand(found.usd_per_request))} for any 1,000; {per_million}",
+        f"price       {printable(price_line(found.prices))}",
+    ]
+
+
+def _thousand(usd: float | None) -> float | None:
+    return None if usd is None else 1000 * usd
+
+
+def price_line(prices: Prices) -> str:
+    """A price in words."""
+    if isinstance(prices, Owned):
+        return f"{dollars(prices.usd_per_hour)} an hour for own hardware"
+    said = [
+        f"{dollars(rate.usd_per_million_input)} in, {dollars(rate.usd_per_million_cached)} cached, "
+        f"{dollars(rate.usd_per_million_output)} out"
+        + (f" above {rate.above_input_tokens:,} tokens" if rate.above_input_tokens else "")
+        for rate in prices.rates
+    ]
+    fee = f", {dollars(prices.usd_per_request)} a request" if prices.usd_per_request else ""
+    return f"{'; '.join(said)} per million tokens{fee} ({prices.source})"
+
+
+def _energy_lines(point: Point) -> list[str]:
+    found = point.energy
+    if found is None:
+        return []
+    return [
+        f"energy      {figure(found.joules_per_token)} J a token "
+        f"({figure(found.joules_per_output_token)} of output alone), "
+        f"{figure(found.joules_per_good_request)} J a good request, {figure(found.mean_w)} W, "
+        f"by {printable(found.source)}"
+    ]
 
 
 def _clauses(point: Point) -> Table:

@@ -1,0 +1,91 @@
+"""The outlook of a command: said before it sends what costs, or all that it does (`--dry-run`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from latok.decide.outlook import (
+    Limits,
+    Outlook,
+    outlook,
+    requests_at,
+    requests_of_map,
+    spend_line,
+)
+from latok.engines.table import ENGINES
+from latok.jobs.experiment import DURATION, OPEN_WARM_UP, Experiment
+from latok.jobs.prices import ESTIMATED, in_force
+from latok.jobs.session import EMBEDDED, Session, target_url
+from latok.load.probe import model_at, site
+from latok.records import Closed, Load, Open
+from latok.workload.apps import APPS, App, fitted
+
+Command = Literal["map", "measure"]
+
+
+def outlooks(asked: Experiment, command: Command) -> list[Outlook]:
+    """For each app on each target. Nothing is sent but, to a URL whose model was not named, the
+    question which models there are. Raises UsageError, TargetError."""
+    found = []
+    targets = asked.targets or (EMBEDDED,)
+    names = list(APPS) if asked.app == "all" else [asked.app]
+    share = asked.budget / (len(targets) * len(names))
+    for word in targets if command == "map" else targets[:1]:
+        url, model = word, asked.model or ""
+        if word not in ENGINES:
+            where = site(
+                target_url(word),
+                path=asked.path,
+                headers=asked.headers(),
+                ca=Path(asked.ca) if asked.ca else None,
+            )
+            url, model = where.url, model or model_at(where, asked.dialect)
+        known = in_force(asked, url, model)
+        for name in names:
+            app, note = fitted(asked.profile(name), context_tokens=None, scale=asked.scale or 1.0)
+            found.append(
+                outlook(
+                    app,
+                    _requests(asked, command, app, share),
+                    known.prices,
+                    limits=_limits(asked),
+                    margin=ESTIMATED,
+                    target=url,
+                    model=model,
+                    note="; ".join(text for text in (known.note, note) if text),
+                )
+            )
+    return found
+
+
+def session_line(
+    asked: Experiment, command: Command, app: App, session: Session, *, budget: float = 0.0
+) -> str:
+    """What it would cost of the target that was just opened; empty where its price is not known.
+
+    `budget`: seconds of the map for this app on this target.
+    """
+    found = outlook(
+        app,
+        _requests(asked, command, app, budget),
+        session.prices,
+        limits=_limits(asked),
+        margin=session.margin,
+        target=session.target.url,
+        model=session.target.model,
+    )
+    line = spend_line(found)
+    return line and f"{app.name} on {found.model}: {line}"
+
+
+def _limits(asked: Experiment) -> Limits:
+    return Limits(asked.max_requests, asked.max_tokens_spent, asked.max_cost)
+
+
+def _requests(asked: Experiment, command: Command, app: App, budget: float) -> float:
+    if command == "map":
+        return requests_of_map(app, budget, asked.highest)
+    load: Load = Closed(asked.concurrency or 1) if asked.rate is None else Open(asked.rate)
+    seconds = asked.duration or (0.0 if asked.requests else DURATION)
+    return requests_at(app, load, seconds, asked.requests or 0, OPEN_WARM_UP)
