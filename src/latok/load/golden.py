@@ -305,24 +305,18 @@ def golden(
     """Starts the server with the script at `module:function` and gives its URL."""
     command = [sys.executable, "-m", "latok.load.golden", script]
     command += [str(certificate)] if certificate else []
-    with _no_interrupts():
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
-    with server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().decode().strip()
-        finally:
-            server.terminate()
-
-
-@contextlib.contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """What is started meanwhile never hears the terminal's Ctrl-C: it ends when its owner says."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # It inherits that it hears no Ctrl-C of the terminal: it ends when its owner says.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # a Ctrl-C so far comes here
+                yield server.stdout.readline().decode().strip()
+            finally:
+                server.terminate()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _serve(script: str, certificate: Path | None = None) -> None:

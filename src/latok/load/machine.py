@@ -93,7 +93,8 @@ def _quota_of(group: Path) -> list[float]:
     if not quota:
         quota, period = (_text(group / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
     # "max" in the one, -1 in the other: without a limit
-    return [int(quota) / int(period)] if quota.isdigit() and period.isdigit() else []
+    limited = quota.isdigit() and period.isdigit() and int(period) > 0
+    return [int(quota) / int(period)] if limited else []
 
 
 def _open_files() -> tuple[int, int] | None:
@@ -171,7 +172,7 @@ class CpuTimes(NamedTuple):
 def cpu_times(root: Path = _ROOT) -> CpuTimes | None:
     """Who had the processors so far; None where the system does not say."""
     words = _text(root / "proc/stat").partition("\n")[0].split()
-    if len(words) < 9 or words[0] != "cpu" or not any(int(word) for word in words[1:]):
+    if len(words) < 9 or words[0] != "cpu" or not all(word.isdigit() for word in words[1:]):
         return None
     tick = os.sysconf("SC_CLK_TCK")
     user, nice, system, idle, waiting, irq, softirq, steal = (int(w) / tick for w in words[1:9])
