@@ -67,9 +67,10 @@ def test_the_exit_code_is_the_verdict(printed: dict[str, Any]) -> None:
 
 def test_few_open_files_cut_the_climb_and_not_the_server() -> None:
     few = Machine(system="Linux", cores=1, open_files=(512, 512))
-    cut = job._within_files(job._FULL.streams, few)
+    cut = job._within_files(job._FULL.streams, few, 1.0)
     assert (cut.highest, cut.end) == (412, "files")
-    assert job._within_files(SMALL.streams, few) == SMALL.streams
+    assert job._within_files(job._FULL.rates, few, 0.5).highest == 824
+    assert job._within_files(SMALL.streams, few, 1.0) == SMALL.streams
 
 
 def test_ctrl_c_prints_what_is_known_so_far() -> None:

@@ -86,7 +86,7 @@ def _bad(name: str, detail: str, do: str) -> Finding:
 
 
 def _calibrated(found: Calibration) -> Iterator[Finding]:
-    kinds = (
+    kinds: tuple[tuple[str, str, float | None, Limit], ...] = (
         (
             "streams",
             f" × {TOKEN_RATE:g} tok/s ({found.tokens_per_s or 0:,.0f} tok/s came)",

@@ -66,7 +66,7 @@ def _steps(found: Calibration) -> Table:
             figure(each.cpu_per_chunk_s * 1e6),
             _TROUBLE[each.trouble],
         )
-    table.caption = "±: the client's error; +: later than due, which is no error of what is read"
+    table.caption = "±: the client's error; +: how late"
     table.caption_justify = "left"
     return table
 
