@@ -91,4 +91,4 @@ def test_ctrl_c_prints_what_is_known_so_far() -> None:
     assert running.returncode == 130
     assert "25 streams × 50 tok/s" in out
     assert "nterrupted" in out
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
