@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from latok.analysis.point import Point, Summary
     from latok.errors import InvalidError, LatokError, TargetError, UsageError
     from latok.jobs.calls import map, measure
+    from latok.jobs.doctor import doctor
     from latok.jobs.map import read_maps
     from latok.jobs.runs import read_point, read_run
     from latok.records import Chunk, Manifest, Record, Request
@@ -31,6 +32,7 @@ _HOMES = {
     "latok.analysis.point": ("Point", "Summary"),
     "latok.errors": ("InvalidError", "LatokError", "TargetError", "UsageError"),
     "latok.jobs.calls": ("map", "measure"),
+    "latok.jobs.doctor": ("doctor",),
     "latok.jobs.map": ("read_maps",),
     "latok.jobs.runs": ("read_point", "read_run"),
     "latok.records": ("Chunk", "Manifest", "Record", "Request"),
@@ -40,6 +42,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [  # noqa: RUF022  # by what one does with them
     "map",
     "measure",
+    "doctor",
     "read_maps",
     "read_point",
     "read_run",

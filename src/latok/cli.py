@@ -303,6 +303,34 @@ def measure(
         raise typer.Exit(5)
 
 
+@app.command(rich_help_panel="Measure")
+def doctor(
+    quick: Annotated[
+        bool, _option("About 10 s instead of a minute; coarser.", _HOW, "--quick")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What this machine can measure, and how exactly: latok drives a server of its own that knows
+    when it sent each token, and looks at the system's limits. It says what to do about each.
+
+    Exit code 5 if not even the smallest load was measured with an error under 1 ms.
+    """
+    from latok.jobs.doctor import doctor as job
+    from latok.report.doctor import print_diagnosis, step_line
+
+    console = _talk(quiet or json)
+    found = job(quick=quick, say=lambda step: console.print(f"[dim]{step_line(step)}[/]"))
+    if json:
+        _json(found)
+    else:
+        print_diagnosis(found, _page())
+    if not found.complete:
+        raise typer.Exit(130)
+    if found.calibration is None or found.calibration.streams is None:
+        raise typer.Exit(5)
+
+
 @app.command(rich_help_panel="Read")
 def show(
     run: Annotated[str, typer.Argument(help="A run or a map: a folder, its name, or 'last'.")],

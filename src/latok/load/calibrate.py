@@ -39,7 +39,8 @@ Floats = NDArray[np.float64]
 class Judged(NamedTuple):
     """A run against the golden server. `ttft`, `gap`: absolute errors; `lag`: by how much a client
     without the kernel's stamps would have been late; `late`: how late requests were sent; `served`:
-    how late the server itself was. All in seconds. `cpu`: seconds of the driver per chunk."""
+    how late the server itself was after it was asked. All in seconds. `cpu`: seconds of the driver
+    per chunk."""
 
     ttft: Floats
     gap: Floats
@@ -108,7 +109,9 @@ def _judged(driven: Driven, records: list[Record], truth: Any, gap: float) -> Ju
         first.append(abs(seen[0] - sent[0]))
         gaps += list(np.abs(np.diff(seen) - np.diff(sent)))
         lags += [chunk.lag for chunk in tokens]
-        served += list(sent - known["received"] - TTFT - np.arange(len(sent)) * gap)
+        # not from when it took the request in: an overloaded server does that late, too
+        asked = (record.sent_last or 0.0) + driven.started_at
+        served += list(sent - asked - TTFT - np.arange(len(sent)) * gap)
     start, end = driven.window or (0.0, math.inf)
     chunks = [c for r in records for c in r.chunks if start <= c.at < end]
     late = [r.sent_first - r.due for r in records if r.sent_first is not None]

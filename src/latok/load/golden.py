@@ -16,6 +16,7 @@ import gc
 import heapq
 import importlib
 import json
+import os
 import select
 import signal
 import socket
@@ -305,12 +306,19 @@ def golden(
     """Starts the server with the script at `module:function` and gives its URL."""
     command = [sys.executable, "-m", "latok.load.golden", script]
     command += [str(certificate)] if certificate else []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().decode().strip()
-        finally:
-            server.terminate()
+    # It inherits that it hears no Ctrl-C of the terminal: it ends when its owner says. (Where we
+    # have other threads one of them may hear it and interrupt us while we start the server.)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # a Ctrl-C so far comes here
+                yield server.stdout.readline().decode().strip()
+            finally:
+                server.terminate()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _serve(script: str, certificate: Path | None = None) -> None:
@@ -318,7 +326,10 @@ def _serve(script: str, certificate: Path | None = None) -> None:
     sys.path.insert(0, "")
     server = Golden(getattr(importlib.import_module(module), name), certificate=certificate)
     signal.signal(signal.SIGTERM, server.stop)
-    print(server.url, flush=True)
+    try:
+        os.write(sys.stdout.fileno(), f"{server.url}\n".encode())
+    except BrokenPipeError:  # who wanted it was interrupted while it started us
+        return
     gc.freeze()
     gc.disable()
     server.run()
