@@ -241,7 +241,13 @@ def measure(
         float | None, _option("Open loop: so many requests a second, however slow.", _HOW)
     ] = None,
     arrivals: Annotated[
-        str | None, _option("With --rate: constant or poisson.", _HOW, default="the app's")
+        str | None,
+        _option(
+            "With --rate: constant, poisson, 'gamma(2.5)' (its CV), 'onoff(on=2s,off=8s)', "
+            "'ramp(0.5,2)'.",
+            _HOW,
+            default="the app's",
+        ),
     ] = None,
     requests: Annotated[
         str | None, _option("Measure so many (a warm-up comes before them).", _HOW)

@@ -18,6 +18,7 @@ from latok.analysis.digest import Digest
 from latok.analysis.point import Check, Instrument, Summary
 from latok.analysis.stats import Floats, quantile
 from latok.records import Closed, Manifest, Open, Record
+from latok.workload.arrivals import arrivals_spread
 from latok.workload.slo import parse_slo
 
 # A metric is bent where its error passes the larger of these two.
@@ -187,10 +188,14 @@ def _offered(manifest: Manifest, window: Sequence[Record]) -> Check:
     if isinstance(manifest.load, Closed):
         return Check("offered_load", None, f"{manifest.load}, as fast as it answers")
     rate = len(window) / (end - start) if end > start else 0.0
-    # a Poisson count of n varies by √n: three of those
-    tolerance = 3.0 * math.sqrt(max(manifest.load.rate * (end - start), 1.0)) / (end - start)
-    ok = abs(rate - manifest.load.rate) <= tolerance
-    return Check("offered_load", ok, f"asked {manifest.load.rate:g}/s, sent {rate:.3g}/s")
+    said = f"asked {manifest.load.rate:g}/s, sent {rate:.3g}/s"
+    spread = arrivals_spread(manifest.load.arrivals)
+    if spread is None:
+        return Check("offered_load", None, f"{said}; {manifest.load.arrivals} has no even rate")
+    # a Poisson count of n varies by √n, a burstier one by more: three of those
+    tolerance = 3.0 * math.sqrt(spread * max(manifest.load.rate * (end - start), 1.0))
+    ok = abs(rate - manifest.load.rate) * (end - start) <= tolerance
+    return Check("offered_load", ok, said)
 
 
 def _lengths(window: Sequence[Record]) -> Check:

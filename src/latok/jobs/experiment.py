@@ -16,7 +16,7 @@ from latok.errors import UsageError
 from latok.load.drive import Patience
 from latok.wire.dialects import dialect_named
 from latok.workload.apps import App, app_from_toml, app_named
-from latok.workload.arrivals import ARRIVALS
+from latok.workload.arrivals import parse_arrivals
 from latok.workload.lengths import parse_lengths
 from latok.workload.slo import parse_slo
 
@@ -84,8 +84,8 @@ class Experiment:
             )
         if self.arrivals is not None and self.rate is None:
             raise UsageError("--arrivals says how --rate is spaced; give --rate too")
-        if self.arrivals is not None and self.arrivals not in ARRIVALS:
-            raise UsageError(f"no arrivals '{self.arrivals}'; there are {', '.join(ARRIVALS)}")
+        if self.arrivals is not None:
+            parse_arrivals(self.arrivals)
         if self.dialect is not None:
             dialect_named(self.dialect)
 

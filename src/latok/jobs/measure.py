@@ -117,15 +117,15 @@ def hold_point(
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
     # A Poisson process of `rate` over the whole run; the driver stops when the window is done.
-    wanted = 0
-    warm_up = 0
+    wanted = warm_up = 0
+    lasting = 0.0
     if isinstance(load, Closed):
         # every slot's first request, and half of them again, are past before the window opens
         warm_up = max(load.concurrency // 2, 1)
     else:
         warm_up = max(int(load.rate * _OPEN_WARM_UP), 1)
-        lasting = (duration or (asked.requests or 0) / load.rate) + _OPEN_WARM_UP + 60.0
-        wanted = int(load.rate * lasting) + (asked.requests or 0)
+        lasting = (duration or (asked.requests or 0) / load.rate) + _OPEN_WARM_UP
+        wanted = int(load.rate * (lasting + 60.0)) + (asked.requests or 0)
     plan = Plan(
         address=session.address,
         host=site.host,
@@ -133,7 +133,11 @@ def hold_point(
         ca=str(site.ca) if site.ca else None,
         load=load,
         due=(
-            list(islice(due_times(load.arrivals, load.rate, seed=asked.seed), wanted))
+            list(
+                islice(
+                    due_times(load.arrivals, load.rate, seed=asked.seed, seconds=lasting), wanted
+                )
+            )
             if isinstance(load, Open)
             else []
         ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from latok.errors import UsageError
-from latok.workload.arrivals import ARRIVALS
+from latok.workload.arrivals import parse_arrivals
 from latok.workload.lengths import Lengths, parse_lengths
 from latok.workload.slo import METRICS, Slo, parse_slo
 
@@ -134,6 +134,12 @@ def _choice(value: object, where: str, choices: Collection[str]) -> str:
     return str(value)
 
 
+def _arrivals(value: object, where: str) -> str:
+    text = _text(value, where)
+    parse_arrivals(text)
+    return text
+
+
 def _metrics(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise UsageError(f'{where} is {value!r}; it must be a list such as ["ttft", "tpot"]')
@@ -152,7 +158,7 @@ _READERS: dict[str, Callable[[object, str], Any]] = {
     "input": lambda value, where: parse_lengths(str(value)),
     "output": lambda value, where: parse_lengths(str(value)),
     "slo": lambda value, where: parse_slo(_text(value, where)),
-    "arrivals": lambda value, where: _choice(value, where, ARRIVALS),
+    "arrivals": _arrivals,
     "cv": _number,
     "matters": _metrics,
     "text": lambda value, where: _choice(value, where, TEXTS),
