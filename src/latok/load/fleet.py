@@ -28,6 +28,7 @@ import msgspec
 
 from latok.errors import LatokError, UsageError
 from latok.load.drive import Driven, Driver, Plan, Prepared, Progress
+from latok.load.sessions import Sessions
 from latok.wire.capture import Capture, frame
 
 _LENGTH = struct.Struct("<I")
@@ -321,7 +322,11 @@ def _work(log: Path) -> None:
     plan = stock.plan()
     stock.fill()
     file = log.open("ab", buffering=1 << 20)
-    driver = Driver(plan, stock, ended, idle)
+    if plan.talk is None:
+        driver = Driver(plan, stock, ended, idle)
+    else:
+        sessions = Sessions(plan.talk)
+        driver = Driver(plan, sessions.begun(stock), ended, idle, sessions.follow)
     signal.signal(signal.SIGTERM, driver.stop)
     signal.signal(signal.SIGUSR1, driver.release)
     with contextlib.suppress(OSError):  # where we may: read at once although every core is busy

@@ -59,6 +59,7 @@ class Capture(msgspec.Struct, array_like=True, kw_only=True):
     error: Failure | None = None
     connection: Connection = Connection()
     kernel_stamps: bool = True
+    built: float | None = None
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -154,6 +155,7 @@ def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) ->
         connection=capture.connection,
         text_hash=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16] if text else "",
         text=text if keep_text else None,
+        built=capture.built,
         chunks=chunks,
     )
 
