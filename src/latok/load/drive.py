@@ -365,6 +365,9 @@ class Driver:
             self._dues = (now + due for due in plan.due[plan.part :: plan.parts])
             self._next_arrival = next(self._dues, math.inf)
 
+        if not self._warm_up:  # before the first request: it is due now
+            self._open_window(now)
+
     def _next_due(self) -> float:
         due = self._slots_due[0][0] if self._slots_due else self._next_arrival
         for waiting in (self._turns, self._leaving):
@@ -393,10 +396,12 @@ class Driver:
 
     def _maybe_open_window(self, now: float) -> None:
         started = self._slots_started >= self._slots
-        warm = self._over >= self._warm_up and (started or self._warm_up == 0)
-        if self._window_from is None and warm:
-            self._window_from = now
-            self._window_cpu = time.process_time()
+        if self._window_from is None and started and self._over >= self._warm_up:
+            self._open_window(now)
+
+    def _open_window(self, now: float) -> None:
+        self._window_from = now
+        self._window_cpu = time.process_time()
 
     def _leave(self, id: int) -> None:
         """The client of that request goes away, if it still waits for anything."""
