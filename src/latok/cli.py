@@ -80,6 +80,19 @@ _SHARED: dict[str, Any] = {
     "slo": _option("Instead of the app's: 'ttft.p95<500ms, tpot.p99<50ms'.", _WHAT),
     "input_tokens": _option("Like 500, 'lognormal(1020,0.84)', 'uniform(64,256)'.", _WHAT),
     "output_tokens": _option("Likewise.", _WHAT),
+    "prompts": _option("A file of prompts: JSONL, CSV, Parquet, ShareGPT.", _WHAT),
+    "trace": _option("A file to replay, at its own rate or --rate: Azure, Mooncake, vLLM.", _WHAT),
+    "turns": _option(
+        "Requests in a session, each with the answers before it: 'uniform(2,6)'.", _WHAT
+    ),
+    "think": _option("Seconds between them: 5, 'lognormal(8,1)'.", _WHAT, default="the app's"),
+    "prefix": _option(
+        "Shared beginnings, branches:tokens of each level: 'tree(4:400,8:200)'.", _WHAT
+    ),
+    "cache": _option(
+        "What a prefix cache knows: cold, warm, or a share like 0.5.", _WHAT, default="cold"
+    ),
+    "cancel": _option("Clients that go away: 'after=1s, share=0.3'.", _WHAT),
     "scale": _option("Shrinks all lengths with their ratios kept, such as 0.2.", _WHAT),
     "seed": _option("Same seed, same requests.", _WHAT, default="0"),
     "max_requests": _option("Send no more, warm-up included.", _HOW),
@@ -266,7 +279,13 @@ def measure(
         float | None, _option("Open loop: so many requests a second, however slow.", _HOW)
     ] = None,
     arrivals: Annotated[
-        str | None, _option("With --rate: constant or poisson.", _HOW, default="the app's")
+        str | None,
+        _option(
+            "With --rate: constant, poisson, 'gamma(2.5)' (its CV), 'onoff(on=2s,off=8s)', "
+            "'ramp(0.5,2)'.",
+            _HOW,
+            default="the app's",
+        ),
     ] = None,
     requests: Annotated[
         str | None, _option("Measure so many (a warm-up comes before them).", _HOW)

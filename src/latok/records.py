@@ -22,8 +22,19 @@ TOKEN_KINDS: frozenset[Kind] = frozenset({"content", "reasoning", "tool"})
 VISIBLE_KINDS: frozenset[Kind] = frozenset({"content", "tool"})
 
 
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """Something said in a conversation; `role` is `system`, `user` or `assistant`."""
+
+    role: str
+    content: str
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to ask. `prompt_tokens`: as many as we meant to send, by the target's tokeniser."""
+    """One thing to ask. `prompt_tokens`: as many as we meant to send, by the target's tokeniser.
+
+    `prompt` is what the user says last; `before`, what was said before it. A session's requests are
+    numbered by `turn`, from 0.
+    """
 
     id: int
     prompt: str
@@ -32,6 +43,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     app: str = ""
     session: str = ""
     turn: int = 0
+    before: tuple[Message, ...] = ()
+
+
+class Turn(msgspec.Struct, frozen=True, array_like=True):
+    """What a session asks after an answer: a text of about `tokens`, `think` seconds after it."""
+
+    text: str
+    tokens: int
+    max_tokens: int
+    think: float
 
 
 class Chunk(msgspec.Struct, frozen=True, gc=False):
@@ -86,6 +107,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     `due`: when it was wanted (closed loop: when its slot became free). `sent_first`, `sent_last`:
     clock just before the first byte was given to the kernel, just after the last. None: never sent.
     `retry_after`: seconds. `rate_limits`: the headers in which the target states its limits.
+    `built`: seconds that it took to build it late, because it depends on an answer. The text itself
+    is not kept: `first_sentence_at` and `first_line_at` are when the user had its first sentence,
+    and its first line (of code, if it holds any).
     """
 
     id: int
@@ -110,6 +134,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     connection: Connection = Connection()
     text_hash: str = ""
     text: str | None = None
+    built: float | None = None
+    first_sentence_at: float | None = None
+    first_line_at: float | None = None
     chunks: tuple[Chunk, ...] = ()
 
     @property
@@ -269,6 +296,7 @@ def _schema() -> Any:
             ("connection_tls", pa.float64()),
             ("text_hash", pa.string()),
             ("text", pa.string()),
+            *((name, pa.float64()) for name in ("built", "first_sentence_at", "first_line_at")),
             *(
                 (f"chunk_{name}", pa.list_(chunk_types.get(name, pa.float64())))
                 for name in _CHUNK_COLUMNS

@@ -130,3 +130,57 @@ def test_what_a_target_says_of_its_limits_is_told() -> None:
     (check,) = [each for each in checks if each.name == "rate_limits"]
     assert check.ok is False
     assert "1 requests were refused (429)" in check.detail
+
+
+def regime(cached: int, **asked: object) -> bool | None:
+    """Whether the check agrees for requests of 1,000 tokens in, so many of them from a cache."""
+    records = [record(n, n * 0.1, 0.1, 0.01, 5, usage=Usage(1000, 5, cached)) for n in range(30)]
+    checks = point(manifest(Closed(1), (0.0, 9.0), workload=asked), records).checks
+    return next(check.ok for check in checks if check.name == "cache_regime")
+
+
+@pytest.mark.parametrize(
+    ("asked", "right", "wrong"),
+    [
+        ({"cache": "cold", "cache_share": 0.0}, 20, 200),
+        ({"cache": "cold", "cache_share": 0.0, "template_tokens": 190}, 200, 400),
+        ({}, 20, 200),  # a run of before there were regimes
+        ({"cache": "warm", "cache_share": 1.0}, 980, 600),
+        ({"cache": "0.5", "cache_share": 0.5}, 470, 900),
+        ({"cache": "0.5", "cache_share": 0.5}, 530, 100),
+        ({"cache": "trace", "cache_share": 0.37, "cache_share_is_most": True}, 360, 800),
+    ],
+)
+def test_the_cache_regime_is_checked_by_what_the_server_says(
+    asked: dict[str, object], right: int, wrong: int
+) -> None:
+    assert regime(right, **asked) is True
+    assert regime(wrong, **asked) is False
+
+
+def test_a_cache_that_forgets_is_no_fault_and_what_nobody_knows_is_not_judged() -> None:
+    assert regime(100, cache="trace", cache_share=0.37, cache_share_is_most=True) is None
+    assert regime(100, cache="sessions", cache_share=None) is None
+
+
+def test_the_history_of_a_session_is_not_ours_to_count() -> None:
+    plan = manifest(Closed(1), (0.0, 9.0))
+    turns = [record(n, n * 0.1, 0.1, 0.01, 5, usage=Usage(500, 5, 0), turn=n % 3) for n in range(9)]
+    first = [record(n, n * 0.1, 0.1, 0.01, 5, usage=Usage(100, 5, 0)) for n in range(9)]
+    for records, ok in (
+        (first, True),
+        ([r for r in turns if r.turn] + first, True),
+        (turns, False),
+    ):
+        checks = point(plan, records).checks
+        assert next(check.ok for check in checks if check.name == "token_counts") is ok
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "ok"),
+    [("poisson", False), ("gamma(4)", True), ("onoff(1,9)", None), ("trace", None)],
+)
+def test_burstier_arrivals_may_deliver_a_rate_less_even(arrivals: str, ok: bool | None) -> None:
+    records = [record(n, n * 0.1, 0.1, 0.01, 5) for n in range(90)]  # 10 a second, not 6
+    checks = point(manifest(Open(6.0, arrivals), (0.0, 9.0)), records).checks
+    assert next(check.ok for check in checks if check.name == "offered_load") is ok

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
-from latok.load.golden import HEAD, TAIL, Asked, Script, Step, chunked, event, steady
+from latok.load.golden import HEAD, TAIL, Asked, Script, Step, chunked, event, response, steady
 
 TOKEN = event({"choices": [{"delta": {"content": "a"}}]})
 END = event({"choices": [{"delta": {}, "finish_reason": "stop"}]}) + chunked(b"data: [DONE]\n\n")
@@ -63,6 +64,56 @@ def closing(asked: Asked) -> Iterator[Step]:
     yield Step(0.02, END + TAIL, 0, "done", end="close")
 
 
+def recalling(asked: Asked) -> Iterator[Step]:
+    """Says how many messages it was sent, and sends them back beside its answer; refuses a fourth
+    turn. `recalling:gap=0.01`: seconds from token to token, eight of them."""
+    messages = asked.body["messages"]
+    if len(messages) > 5:
+        yield from in_band(asked)
+        return
+    gap = float(asked.body["model"].partition("=")[2] or 0.002)
+    yield Step(0.0, HEAD, 0)
+    for n in range(8):
+        said = {"choices": [{"delta": {"content": f" {len(messages)}.{n}"}}]}
+        yield Step(0.005 + n * gap, event(said), 1, "content")
+    last = {
+        "choices": [{"delta": {}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10 * len(messages), "completion_tokens": 8},
+        "timings": {"messages": messages},
+    }
+    yield Step(0.006 + 7 * gap, event(last) + chunked(b"data: [DONE]\n\n") + TAIL, 0, "done")
+
+
+KNOWN: set[tuple[str, ...]] = set()
+
+
+def caching(asked: Asked) -> Iterator[Step]:
+    """A prefix cache of blocks of eight tokens that forgets nothing; a token is a word."""
+    if asked.path == "/tokenize":
+        yield Step(0.0, response({"count": len(asked.body["prompt"].split())}))
+        return
+    words = [word for said in asked.body["messages"] for word in said["content"].split()]
+    beginnings = [tuple(words[:end]) for end in range(8, len(words), 8)]
+    cached = 8 * sum(1 for _ in takewhile(KNOWN.__contains__, beginnings))
+    KNOWN.update(beginnings)
+    tokens = asked.body["max_tokens"]
+    yield Step(0.0, HEAD, 0)
+    for n in range(tokens):
+        said = {"choices": [{"delta": {"content": f" {n}"}}]}
+        yield Step(0.002 + n * 0.0005, event(said), 1, "content")
+    last = {
+        "choices": [{"delta": {}, "finish_reason": "length"}],
+        "usage": {
+            "prompt_tokens": len(words),
+            "completion_tokens": tokens,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        },
+    }
+    yield Step(
+        0.003 + tokens * 0.0005, event(last) + chunked(b"data: [DONE]\n\n") + TAIL, 0, "done"
+    )
+
+
 SCRIPTS: dict[str, Script] = {
     script.__name__: script
     for script in (
@@ -76,5 +127,7 @@ SCRIPTS: dict[str, Script] = {
         stalled,
         mute,
         closing,
+        recalling,
+        caching,
     )
 }

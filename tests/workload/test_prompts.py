@@ -4,7 +4,6 @@ merge, and by one that cuts at spaces only; each then cuts what is left into sho
 import re
 import sys
 from functools import cache
-from itertools import islice
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +11,8 @@ from hypothesis import strategies as st
 
 from latok.errors import TargetError, UsageError
 from latok.workload import prompts
-from latok.workload.apps import APPS, TEXTS
-from latok.workload.prompts import PromptMaker, prompt_maker, requests
+from latok.workload.apps import TEXTS
+from latok.workload.prompts import PromptMaker, prompt_maker
 
 GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?[A-Za-z]+| ?\d+| ?[^\sA-Za-z\d]+|\s+(?!\S)|\s+"
 GPT4 = (
@@ -124,23 +123,35 @@ def test_prompts_read_like_their_application():
     assert re.fullmatch("[a-zI ]+", maker("voice").make(300, 1))
 
 
-@given(st.sampled_from(list(APPS)), st.integers(0, 10**6))
-@settings(max_examples=20, deadline=None)
-def test_the_nth_request_does_not_depend_on_where_one_starts(name, first):
-    app = APPS[name].scaled(0.05)
-    stream = requests(app, seed=3, maker=maker(app.text), first_id=first)
-    later = requests(app, seed=3, maker=maker(app.text), first_id=first + 2)
-    assert list(islice(stream, 2, 5)) == list(islice(later, 3))
+@given(kinds, rules, st.lists(st.integers(8, 600), min_size=1, max_size=6), st.text(max_size=5))
+@settings(max_examples=150, deadline=None)
+def test_blocks_behind_each_other_have_the_tokens_asked(kind, rule, sizes, key):
+    text = "".join(
+        maker(kind, rule).block(size, f"{key} {at}", behind=at > 0) for at, size in enumerate(sizes)
+    )
+    assert abs(len(tokenise(rule, text)) - sum(sizes)) <= (rule == LLAMA2)
 
 
-def test_a_request_carries_what_was_asked():
-    app = APPS["chat"]
-    asked = list(islice(requests(app, seed=0, maker=maker("chat"), first_id=100), 200))
-    assert [request.id for request in asked] == list(range(100, 300))
-    assert {request.app for request in asked} == {"chat"}
-    assert all(len(tokenise(GPT4, r.prompt)) == r.prompt_tokens for r in asked)
-    mean = sum(request.max_tokens for request in asked) / len(asked)
-    assert mean == pytest.approx(app.output.mean(), rel=0.05)
+@given(kinds, rules, st.integers(16, 200), st.integers(16, 200))
+@settings(max_examples=60, deadline=None)
+def test_what_follows_a_block_does_not_change_its_tokens(kind, rule, size, other):
+    made = maker(kind, rule)
+    block = made.block(size, "same", behind=False)
+    one, two = (tokenise(rule, block + made.block(other, key, behind=True)) for key in "ab")
+    alone = len(tokenise(rule, block))
+    assert one[:alone] == two[:alone]
+    assert one[alone : alone + 5] != two[alone : alone + 5]
+
+
+@given(kinds, rules, st.integers(2, 500), st.integers(2, 500), ns)
+@settings(max_examples=60, deadline=None)
+def test_the_common_text_begins_every_prompt_that_shares_it(kind, rule, tokens, more, n):
+    made = maker(kind, rule)
+    short, long = made.common(tokens), made.common(tokens + more)
+    assert long.startswith(short)
+    whole = short + made.make(more, n, behind=True)
+    assert abs(len(tokenise(rule, short)) - tokens) <= 1 + (kind == "agent")
+    assert abs(len(tokenise(rule, whole)) - tokens - more) <= max(3, more / 100)
 
 
 def test_an_unknown_kind_of_text_is_answered_with_the_known():

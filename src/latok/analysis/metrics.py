@@ -26,6 +26,7 @@ from latok.analysis.point import (
     Throughput,
 )
 from latok.analysis.stats import Floats, quantile, quantile_intervals, share_interval
+from latok.analysis.users import reading, users
 from latok.records import VISIBLE_KINDS, Chunk, Manifest, Open, Record
 from latok.workload.slo import Clause, Slo, parse_slo
 
@@ -111,6 +112,32 @@ def speed(record: Record) -> float | None:
     return 1.0 / each if each else None
 
 
+def first_sentence(record: Record) -> float | None:
+    """The first sentence of the answer, from sending: what can be spoken."""
+    return _since_sent(record, record.first_sentence_at)
+
+
+def first_line(record: Record) -> float | None:
+    """The first line of the answer's code (of the answer, if it marks none), from sending."""
+    return _since_sent(record, record.first_line_at)
+
+
+def _since_sent(record: Record, at: float | None) -> float | None:
+    return None if at is None or record.sent_first is None else at - record.sent_first
+
+
+def stall(record: Record) -> float | None:
+    """Share of a stream's duration in which a reader (10 tokens/s) has caught up and waits."""
+    found = reading(record)
+    return None if found is None else found.stall
+
+
+def wait(record: Record) -> float | None:
+    """The longest of that reader's waits."""
+    found = reading(record)
+    return None if found is None else found.longest
+
+
 METRICS: dict[str, Callable[[Record], float | None]] = {
     "ttft": ttft,
     "ttft_user": ttft_user,
@@ -121,6 +148,10 @@ METRICS: dict[str, Callable[[Record], float | None]] = {
     "e2e": e2e,
     "e2e_close": e2e_close,
     "speed": speed,
+    "first_sentence": first_sentence,
+    "first_line": first_line,
+    "stall": stall,
+    "wait": wait,
 }
 
 
@@ -163,8 +194,9 @@ def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Po
     counts = Counts(
         offered=len(window),
         ok=len(good),
-        failed=sum(not each.ok and not _unfinished(each.record) for each in window),
-        unfinished=sum(_unfinished(each.record) for each in window),
+        failed=sum(not each.ok and not _cut_short(each.record) for each in window),
+        unfinished=sum(_error(each.record) == "cut" for each in window),
+        cancelled=sum(_error(each.record) == "cancelled" for each in window),
     )
     metrics = {name: _summary(good, name) for name in METRICS}
     throughput = _throughput(manifest, everything)
@@ -177,7 +209,11 @@ def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Po
         load=manifest.load,
         levers=manifest.levers,
         counts=counts,
-        errors=dict(Counter(each.record.error.kind for each in window if each.record.error)),
+        errors=dict(
+            Counter(
+                kind for each in window if (kind := _error(each.record)) not in ("", "cancelled")
+            )
+        ),
         metrics=metrics,
         throughput=throughput,
         goodput=_goodput(slo, window, throughput.window_s, isinstance(manifest.load, Open)),
@@ -190,13 +226,19 @@ def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Po
         tokens=_tokens(good),
         token_source=_source(good),
         billed=billed([tokens for tokens in bills if tokens]) if None not in bills else (),
+        users=users(slo, good, open_loop=isinstance(manifest.load, Open)),
         run=run,
     )
     return charged(found, manifest.prices, manifest.energy)
 
 
-def _unfinished(record: Record) -> bool:
-    return record.error is not None and record.error.kind == "cut"
+def _error(record: Record) -> str:
+    return record.error.kind if record.error is not None else ""
+
+
+def _cut_short(record: Record) -> bool:
+    """Whether we ended it ourselves: with the run, or as a client that goes away."""
+    return _error(record) in ("cut", "cancelled")
 
 
 def _summary(requests: Sequence[Digest], name: str) -> Summary:
@@ -271,7 +313,7 @@ def _judged(request: Digest, clause: Clause, open_loop: bool) -> bool | None:
     """Whether a request met a clause; None where it does not apply (or is not over: censored)."""
     name = "ttft_user" if open_loop and clause.metric == "ttft" else clause.metric
     value, record = request.metrics[name], request.record
-    if _unfinished(record):
+    if _cut_short(record):
         if value is not None and value >= clause.limit:
             return False
         waited = (record.closed_at or record.due) - record.due

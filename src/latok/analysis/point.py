@@ -34,12 +34,14 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Requests of the window. `unfinished`: the run ended before they did."""
+    """Requests of the window. `unfinished`: the run ended before they did. `cancelled`: we went
+    away, as some clients do; neither a success nor a failure."""
 
     offered: int
     ok: int
     failed: int
     unfinished: int
+    cancelled: int = 0
 
 
 class Throughput(msgspec.Struct, frozen=True):
@@ -72,6 +74,21 @@ class Goodput(msgspec.Struct, frozen=True):
     ci95: Interval | None
     requests_per_s: float
     output_tokens_per_s: float | None
+
+
+class Users(msgspec.Struct, frozen=True):
+    """What the users of the answered requests saw, as shares of them.
+
+    `waits`: a reader who takes `reading` tokens per second ever waits for more than 0.1 s.
+    `on_time`: token k came by the SLO's first token + k × its time per token, for each k; None
+    where the SLO does not name both.
+    """
+
+    reading: float
+    waits: float | None
+    waits_ci95: Interval | None
+    on_time: float | None
+    on_time_ci95: Interval | None
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -163,6 +180,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     tokens: dict[str, float | None]
     token_source: str
     billed: tuple[Billed, ...] = ()
+    users: Users | None = None
     cost: Cost | None = None
     energy: Energy | None = None
     quality: None = None

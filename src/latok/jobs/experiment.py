@@ -14,12 +14,13 @@ import msgspec
 
 from latok.analysis.cost import parse_price
 from latok.errors import UsageError
-from latok.load.drive import Patience
+from latok.load.drive import Cancelling, Patience
 from latok.records import Owned, Prices
 from latok.wire.dialects import dialect_named
 from latok.workload.apps import App, app_from_toml, app_named
-from latok.workload.arrivals import ARRIVALS
-from latok.workload.lengths import parse_lengths
+from latok.workload.arrivals import parse_arrivals
+from latok.workload.lengths import parse_lengths, parse_seconds
+from latok.workload.prefix import parse_cache, parse_tree
 from latok.workload.slo import parse_slo
 
 _ABOVE_ZERO = (
@@ -50,6 +51,7 @@ class Experiment:
 
     `budget`: seconds of measuring for a map, start-up apart. `header`: `Name: value` texts.
     `body`: JSON merged into each request. `key_env`: the environment variable with the API key.
+    `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
     `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
     hold for the whole command. `price_per_hour`: dollars for own hardware; `price`: of a hosted
     model (`latok.analysis.cost.parse_price`); `energy_metric`: `URL#METRIC` of a Prometheus page.
@@ -61,6 +63,13 @@ class Experiment:
     slo: str | None = None
     input_tokens: str | None = None
     output_tokens: str | None = None
+    prompts: str | None = None
+    trace: str | None = None
+    turns: str | None = None
+    think: str | None = None
+    prefix: str | None = None
+    cache: str | None = None
+    cancel: str | None = None
     scale: float | None = None
     seed: int = 0
     concurrency: int | None = None
@@ -98,10 +107,13 @@ class Experiment:
             raise UsageError(
                 "--concurrency (closed loop) and --rate (open loop) exclude each other"
             )
+        if self.arrivals is not None and self.trace is not None:
+            raise UsageError("--arrivals and --trace exclude each other: a trace has its own")
         if self.arrivals is not None and self.rate is None:
             raise UsageError("--arrivals says how --rate is spaced; give --rate too")
-        if self.arrivals is not None and self.arrivals not in ARRIVALS:
-            raise UsageError(f"no arrivals '{self.arrivals}'; there are {', '.join(ARRIVALS)}")
+        if self.arrivals is not None:
+            parse_arrivals(self.arrivals)
+        self._check_workload()
         if self.dialect is not None:
             dialect_named(self.dialect)
         self.prices()
@@ -120,6 +132,42 @@ class Experiment:
             return Owned(usd_per_hour=self.price_per_hour)
         return None if self.price is None else parse_price(self.price)
 
+    def _check_workload(self) -> None:
+        """What is asked comes from one place; an option that would be ignored is an error."""
+        drawn = ("input_tokens", "turns", "think", "prefix", "cache")
+        excluded = {
+            "trace": ("prompts", "output_tokens", *drawn),
+            "prompts": ("scale", *drawn),
+            "cache": ("turns", "prefix"),
+        }
+        for one, others in excluded.items():
+            for other in others:
+                if getattr(self, one) is not None and getattr(self, other) is not None:
+                    flags = (f"--{name.replace('_', '-')}" for name in (one, other))
+                    raise UsageError(f"{' and '.join(flags)} exclude each other")
+        if self.think is not None and self.turns is None and not self.app.endswith(".toml"):
+            raise UsageError("--think is the time between --turns; give --turns too")
+        self.cache_share()
+        self.cancelling()
+
+    def cache_share(self) -> float:
+        """The share of each prompt that a prefix cache shall know: cold 0, warm 1."""
+        return parse_cache("cold" if self.cache is None else self.cache)
+
+    def cancelling(self) -> Cancelling | None:
+        """Which clients go away, and when: `after=1s, share=0.3`. Raises UsageError."""
+        if self.cancel is None:
+            return None
+        words = dict(part.strip().partition("=")[::2] for part in self.cancel.split(","))
+        if "after" not in words or words.keys() - {"after", "share"}:
+            raise UsageError(
+                f"cannot read --cancel '{self.cancel}'; it reads like after=1s, share=0.3"
+            )
+        share = number(words.get("share", "1"), "the share in --cancel")
+        if not 0 < share <= 1:
+            raise UsageError(f"the share in --cancel is {share:g}; it must be above 0, 1 at most")
+        return Cancelling(number(words["after"], "--cancel after"), share, self.seed)
+
     def profile(self, name: str) -> App:
         """The app of that name (or file), with the SLO and the lengths that were asked instead."""
         app = _app(name)
@@ -129,6 +177,12 @@ class Experiment:
             app = replace(app, input=parse_lengths(self.input_tokens))
         if self.output_tokens is not None:
             app = replace(app, output=parse_lengths(self.output_tokens))
+        if self.turns is not None:
+            app = replace(app, turns=parse_lengths(self.turns))
+        if self.think is not None:
+            app = replace(app, think=parse_seconds(self.think))
+        if self.prefix is not None:
+            app = replace(app, prefix=parse_tree(self.prefix))
         return app
 
     def headers(self) -> tuple[tuple[str, str], ...]:

@@ -31,8 +31,10 @@ from latok.load.fleet import hold, logs
 from latok.records import Closed, Hosted, Load, Manifest, Open, Record, write_manifest, written
 from latok.version import VERSION
 from latok.workload.apps import App
-from latok.workload.arrivals import due_times
+from latok.workload.arrivals import TRACE, due_times
+from latok.workload.ask import Workload
 from latok.workload.prompts import PromptMaker
+from latok.workload.traces import Trace
 
 Watch = Callable[[Progress], None]
 
@@ -63,14 +65,12 @@ def measure(
     Raises UsageError, TargetError (nothing answered, or nothing but errors).
     """
     word = asked.targets[0] if asked.targets else EMBEDDED
-    load: Load = Closed(asked.concurrency or 1)
     app = asked.profile(asked.app)
-    if asked.rate is not None:
-        load = Open(asked.rate, asked.arrivals or app.arrivals)
     duration = asked.duration
     if duration is None and asked.requests is None:
         duration = DURATION
     with opened(word, asked, say) as session:
+        load = _load(asked, app, session.trace)
         fitting, note = session.fit(app, asked.scale)
         if note:
             say(note)
@@ -95,6 +95,18 @@ def measure(
     if not held.point.counts.ok and held.ended != "interrupted":
         raise TargetError(failed(held))
     return held.point, held.ended != "interrupted"
+
+
+def _load(asked: Experiment, app: App, trace: Trace | None) -> Load:
+    """The load that is asked for: a trace brings its own, unless a concurrency is given."""
+    if asked.concurrency is None and trace is not None:
+        rate = trace.rate if asked.rate is None else asked.rate
+        if not math.isfinite(rate):
+            raise UsageError(f"all requests of {trace.name} came at once; give --rate or -c")
+        return Open(rate, TRACE)
+    if asked.rate is not None:
+        return Open(asked.rate, asked.arrivals or app.arrivals)
+    return Closed(asked.concurrency or 1)
 
 
 def failed(held: Held) -> str:
@@ -125,16 +137,8 @@ def hold_point(
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
     spent = spent or (0, 0, session.probed())
-    # A Poisson process of `rate` over the whole run; the driver stops when the window is done.
-    wanted = 0
-    warm_up = 0
-    if isinstance(load, Closed):
-        # every slot's first request, and half of them again, are past before the window opens
-        warm_up = max(load.concurrency // 2, 1)
-    else:
-        warm_up = max(int(load.rate * OPEN_WARM_UP), 1)
-        lasting = (duration or (asked.requests or 0) / load.rate) + OPEN_WARM_UP + 60.0
-        wanted = int(load.rate * lasting) + (asked.requests or 0)
+    workload = session.workload(app, maker, asked)
+    due, warm_up = _schedule(load, workload, asked, duration)
     plan = Plan(
         address=session.address,
         host=site.host,
@@ -142,20 +146,18 @@ def hold_point(
         tunnel=site.tunnel,
         ca=str(site.ca) if site.ca else None,
         load=load,
-        due=(
-            list(islice(due_times(load.arrivals, load.rate, seed=asked.seed), wanted))
-            if isinstance(load, Open)
-            else []
-        ),
+        due=due,
         ramp=ramp,
         warm_up=warm_up,
         duration=duration,
-        requests=asked.requests,
+        requests=None if isinstance(load, Open) and load.arrivals == TRACE else asked.requests,
         patience=asked.patience(),
         most_requests=_left(asked.max_requests, spent[0]),
         most_tokens=_left(asked.max_tokens_spent, spent[1]),
         spending=_spending(asked.max_cost, spent[2], session),
         limit=limit,
+        cancel=asked.cancelling(),
+        talk=session.talk() if app.turns.quantile(1) > 1 else None,
     )
     manifest = Manifest(
         id=folder.name,
@@ -165,8 +167,8 @@ def hold_point(
         load=load,
         levers=dict(session.levers),
         workload={
-            "input_tokens": str(app.input),
-            "output_tokens": str(app.output),
+            **workload.manifest,
+            "cancel": asked.cancel,
             "text": app.text,
             "exact_counts": maker.exact,
             "template_tokens": session.overhead,
@@ -191,7 +193,7 @@ def hold_point(
     with measured(session.meters) as energy:
         driven = hold(
             plan,
-            lambda: session.prepared(app, maker, seed=asked.seed, first_id=_first_id(load)),
+            lambda: session.prepared(workload, _first_id(load)),
             folder / LOG,
             watch=watch,
             processes=processes,
@@ -221,6 +223,23 @@ def _spending(most: float | None, spent: float, session: Session) -> Spending | 
     if most is None or not isinstance(session.prices, Hosted):
         return None
     return Spending(most_usd=max(most - spent, 0.0), prices=session.prices, margin=session.margin)
+
+
+def _schedule(
+    load: Load, workload: Workload, asked: Experiment, duration: float | None
+) -> tuple[list[float], int]:
+    """When requests are wanted (open loop), and how many end before the window opens."""
+    if isinstance(load, Closed):
+        # every slot's first request, and half of them again, are past before the window opens
+        return [], max(load.concurrency // 2, 1) + workload.warm_up
+    if load.arrivals == TRACE:  # all of it is measured, its first request too
+        assert workload.trace is not None
+        return workload.trace.due(load.rate), 0
+    # A process of `rate` over the whole run; the driver stops when the window is done.
+    lasting = (duration or (asked.requests or 0) / load.rate) + OPEN_WARM_UP
+    wanted = int(load.rate * (lasting + 60.0)) + (asked.requests or 0) + workload.warm_up
+    due = due_times(load.arrivals, load.rate, seed=asked.seed, seconds=lasting)
+    return list(islice(due, wanted)), max(int(load.rate * OPEN_WARM_UP), 1) + workload.warm_up
 
 
 def _first_id(load: Load) -> int:

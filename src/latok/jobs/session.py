@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import shlex
 import sys
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from latok.analysis.cost import most_usd_of
 from latok.engines.launch import launched
@@ -24,8 +27,12 @@ from latok.load.energy import Meter, meters_here, prometheus_meter
 from latok.load.probe import Found, find, model_at, site, tokeniser
 from latok.load.socket import Address, resolve
 from latok.records import Hosted, Prices, Request, Target
-from latok.workload.apps import App, embedded_scale, fitted
-from latok.workload.prompts import PromptMaker, prompt_maker, requests
+from latok.wire.talk import Talk
+from latok.workload.apps import App, embedded_scale, fitted, room_of
+from latok.workload.ask import Counted, Workload, drawn, from_file, replayed
+from latok.workload.given import Given, given
+from latok.workload.prompts import PromptMaker, estimate, prompt_maker
+from latok.workload.traces import Trace, read_trace
 
 Say = Callable[[str], None]
 
@@ -50,9 +57,15 @@ class Session:
     alive: Callable[[], bool]
     prices: Prices | None
     meters: Sequence[Meter]
+    trace: Trace | None = None
+    prompts: Sequence[Counted] = ()
 
     def fit(self, app: App, scale: float | None) -> tuple[App, str]:
         """The app as this target can bear it, and a sentence if that is not as it is defined."""
+        if self.trace is not None:
+            return app, self._fitting(scale)[2]
+        if self.prompts:
+            return app, ""
         context = self.found.context
         if scale is None:
             scale = embedded_scale(app, context) if self.embedded and context else 1.0
@@ -71,33 +84,79 @@ class Session:
             self.prices, _PROBE.prompt_tokens + self.overhead, _PROBE.max_tokens, margin=self.margin
         )
 
+    def _fitting(self, scale: float | None) -> tuple[Trace, int, str]:
+        """The trace as this target can bear it, how many of its calls that leaves out, and a
+        sentence that says so."""
+        assert self.trace is not None
+        room = room_of(self.found.context)
+        if scale is None:
+            scale = embedded_trace_scale(self.trace, room) if self.embedded and room else 1.0
+        scaled = self.trace.scaled(scale)
+        fitting = scaled if room is None else scaled.fitting(room)
+        left_out = len(scaled.calls) - len(fitting.calls)
+        if not fitting.calls:
+            raise UsageError(f"no request of {self.trace.name} fits the context; try --scale 0.1")
+        said = [f"lengths are {scale:g} of the trace's"] if scale != 1 else []
+        if left_out:
+            said.append(
+                f"{left_out} of {len(scaled.calls)} requests of the trace are left out: with their "
+                f"answers they pass the context of {self.found.context:,} tokens"
+            )
+        return fitting, left_out, "; ".join(said)
+
     def maker(self, app: App, seed: int) -> PromptMaker:
         """Makes this app's prompts, counted by the target's own tokeniser where it has one."""
         return prompt_maker(app.text, seed=seed, count=self.count)
 
-    def prepared(
-        self, app: App, maker: PromptMaker, *, seed: int, first_id: int
-    ) -> Iterator[Prepared]:
-        """Requests without end, serialised. What the template adds is taken off the text."""
-        dialect, model, accepts = self.found.dialect, self.found.model, self.found.accepts
-        for request in requests(
-            app, seed=seed, maker=maker, first_id=first_id, overhead=self.overhead
-        ):
-            body = {**dialect.body(request, model, accepts), **self.body}
-            yield Prepared(_light(request), self.found.site.post(body))
+    def workload(self, app: App, maker: PromptMaker, asked: Experiment) -> Workload:
+        """What is asked: from the app, or from the file that was given instead."""
+        room = room_of(self.found.context)
+        if self.trace is not None:
+            trace, left_out, _ = self._fitting(asked.scale)
+            return replayed(trace, app, maker, overhead=self.overhead, left_out=left_out)
+        if self.prompts:
+            name = Path(asked.prompts or "").name
+            return from_file(self.prompts, app, seed=asked.seed, name=name, room=room)
+        return drawn(
+            app,
+            maker,
+            seed=asked.seed,
+            overhead=self.overhead,
+            room=room,
+            cache=asked.cache_share(),
+        )
+
+    def prepared(self, workload: Workload, first_id: int) -> Iterator[Prepared]:
+        """Requests, serialised. A session's later turns go along, to be built when it is time."""
+        talk = self.talk()
+        for request, later in workload.asks(first_id):
+            kept = request if later else _light(request)
+            yield Prepared(kept, talk.bytes_of(request), later)
+
+    def talk(self) -> Talk:
+        """How its requests are built."""
+        found = self.found
+        return Talk(
+            dialect=found.dialect.name,
+            model=found.model,
+            accepts=found.accepts,
+            more=dict(self.body),
+            path=found.site.asked_for(found.site.path),
+            authority=found.site.authority,
+            headers=tuple(found.site.headers_sent),
+        )
 
 
 def _light(request: Request) -> Request:
     """Without its text, which the driver does not need once it is serialised."""
-    return Request(
-        id=request.id,
-        prompt="",
-        prompt_tokens=request.prompt_tokens,
-        max_tokens=request.max_tokens,
-        app=request.app,
-        session=request.session,
-        turn=request.turn,
-    )
+    return msgspec.structs.replace(request, prompt="", before=())
+
+
+def embedded_trace_scale(trace: Trace, room: int) -> float:
+    """1/k, k a power of two, so that 99 % of a trace's calls fit a small engine's context."""
+    lengths = sorted(call.input + call.output for call in trace.calls)
+    longest = lengths[int(0.99 * (len(lengths) - 1))]
+    return 2.0 ** -max(math.ceil(math.log2(longest / room)), 0)
 
 
 @contextmanager
@@ -107,6 +166,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
     Raises UsageError for a word that is neither, TargetError for a target that does not answer.
     """
     levers: Mapping[str, Any] = {}
+    trace, brought = _brought(asked)  # a wrong file, before an engine starts
     with ExitStack() as stack:
         if word in ENGINES:
             turned = parse_levers(word, _pairs(asked.levers))
@@ -136,6 +196,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
         meters = _meters(asked.energy_metric, None if where.proxy else address)
         found = find(where, _PROBE, model=model, dialect=asked.dialect, body=body)
         count = stack.enter_context(tokeniser(found))
+        overhead = _overhead(found, count)
         yield Session(
             target=Target(
                 name=word if word in ENGINES else found.model,
@@ -151,9 +212,11 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
             # `latok engine …` started by hand is as small as when we start it
             embedded=word in ENGINES or found.server.startswith("latok/"),
             count=count,
-            overhead=_overhead(found, count),
+            overhead=overhead,
             body=body,
             alive=alive,
+            trace=trace,
+            prompts=_counted(brought, count or estimate, overhead),
             prices=known.prices,
             meters=meters,
         )
@@ -165,6 +228,42 @@ def _meters(metric: str | None, address: Address | None) -> Sequence[Meter]:
         return [prometheus_meter(metric)]
     here = address is not None and ip_address(address.sockaddr[0]).is_loopback
     return meters_here() if here else ()
+
+
+def _brought(asked: Experiment) -> tuple[Trace | None, list[Given]]:
+    """The trace or the prompts that were given as a file. Raises UsageError."""
+    if asked.trace is not None:
+        trace = read_trace(_content(asked.trace, "--trace"), Path(asked.trace).name)
+        # of a closed loop `requests` counts those after its warm-up
+        slice_ = asked.requests if asked.concurrency is None else None
+        return (trace if slice_ is None else trace.first(slice_)), []
+    if asked.prompts is not None:
+        content, name = _content(asked.prompts, "--prompts"), Path(asked.prompts).name
+        return None, given(content, name, seed=asked.seed)
+    return None, []
+
+
+def _content(file: str, option: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as why:
+        raise UsageError(f"{option}: cannot read {file}: {why.strerror}") from None
+
+
+def _counted(
+    brought: Sequence[Given], count: Callable[[Any], list[int]], overhead: int
+) -> list[Counted]:
+    """How long the prompts of a file are, and their answers where only the text is known."""
+    if not brought:
+        return []
+    texts = ["\n\n".join([*(m.content for m in each.before), each.prompt]) for each in brought]
+    answered = [n for n, each in enumerate(brought) if each.output is None and each.answer]
+    counts = count([*texts, *(brought[n].answer for n in answered)])
+    answers = dict(zip(answered, counts[len(texts) :], strict=True))
+    return [
+        Counted(each, tokens + overhead, each.output or answers.get(n) or None)
+        for n, (each, tokens) in enumerate(zip(brought, counts, strict=False))
+    ]
 
 
 def _overhead(found: Found, count: Any) -> int:

@@ -19,19 +19,21 @@ import select
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from latok.analysis.cost import dollars, most_usd_of
 from latok.load.socket import READ_SIZE, Address, Tls, opened, receive, tls_context
 from latok.load.socket import segments as count_segments
-from latok.records import Closed, Connection, Failure, Hosted, Load, Request
+from latok.records import Closed, Connection, Failure, Hosted, Load, Request, Turn
 from latok.wire.capture import Capture, Read, retry_after
 from latok.wire.http1 import ProtocolError, Response
+from latok.wire.talk import Talk
 
 # epoll waits in whole milliseconds (and rounds up): before a due time we wake a little early and
 # poll. One millisecond for the rounding, one for the scheduler that wakes us.
@@ -68,6 +70,18 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Cancelling(msgspec.Struct, frozen=True):
+    """Clients that go away: a `share` of them, `after` so many seconds from when they asked."""
+
+    after: float
+    share: float
+    seed: int
+
+    def chosen(self, id: int) -> bool:
+        """Whether this request's client goes away; any ten in a row have nearly the share."""
+        return (id + self.seed) * 0.6180339887498949 % 1.0 < self.share
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One load to hold on one address. Seconds; `None` means without that limit."""
 
@@ -87,6 +101,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     most_tokens: int | None = None  # asked of prompts and answers together
     spending: Spending | None = None
     limit: float | None = None  # the whole run, window or not
+    cancel: Cancelling | None = None
+    talk: Talk | None = None  # where requests depend on answers: how they are built
     # One of several processes: which, of how many, and the wall-clock time that is zero for all.
     # `load`, `due`, `requests` and the rest are those of all together.
     part: int = 0
@@ -99,10 +115,37 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, array_like=True):
-    """A request as it goes to the socket: serialised before the clock starts."""
+    """A request as it goes to the socket: serialised before the clock starts, or late (`built`, the
+    seconds that it took) where it holds an answer. `later`: the rest of its session."""
 
     request: Request
     data: bytes
+    later: tuple[Turn, ...] = ()
+    built: float | None = None
+
+
+class Following(NamedTuple):
+    """A session's next request: when it is due after the end of the one before, in seconds, and
+    what builds it; that gives None if the session is over after all."""
+
+    think: float
+    build: Callable[[], Prepared | None]
+
+
+class _Next:
+    """A following request that waits for its time; built in a quiet moment, at the latest then."""
+
+    __slots__ = ("_build", "_built", "slot")
+
+    def __init__(self, build: Callable[[], Prepared | None], slot: int | None) -> None:
+        self._build: Callable[[], Prepared | None] | None = build
+        self._built: Prepared | None = None
+        self.slot = slot
+
+    def built(self) -> Prepared | None:
+        if self._build is not None:
+            self._built, self._build = self._build(), None
+        return self._built
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
@@ -203,12 +246,15 @@ class Driver:
         supply: Iterator[Prepared],
         ended: Callable[[Capture], None],
         idle: Callable[[Progress], None],
+        follow: Callable[[Capture], Following | None] = lambda _: None,
     ) -> None:
-        """`supply` gives requests, `ended` takes captures, `idle` is called ten times a second."""
+        """`supply` gives requests, `ended` takes captures, `idle` is called ten times a second.
+        `follow` says what a session asks after an answer."""
         self._plan = plan
         self._supply = supply
         self._ended = ended
         self._idle = idle
+        self._follow = follow
         self._context = tls_context(Path(plan.ca) if plan.ca else None) if plan.tls else None
         self._epoll = select.epoll()
         self._streams: dict[int, _Stream] = {}
@@ -226,6 +272,9 @@ class Driver:
         self._slots_started = 0
         self._dues: Iterator[float] = iter(())  # open loop
         self._next_arrival = math.inf
+        self._turns: list[tuple[float, int, _Next]] = []  # heap: when, a serial, what
+        self._unbuilt: deque[_Next] = deque()
+        self._leaving: list[tuple[float, int]] = []  # heap: when a client goes away, its request
         self._window_from: float | None = None
         self._window_to = math.inf
         self._window_sent = 0
@@ -267,7 +316,11 @@ class Driver:
             if now >= next_look:
                 self._look(now)
                 next_look = now + _HOUSEKEEPING
-            self._wait(next_look, self._next_due())
+            if self._unbuilt:  # all that had come is read: one of them, then look again
+                self._unbuilt.popleft().built()
+                self._wait(now, now)
+            else:
+                self._wait(next_look, self._next_due())
         end = self._clock()
         cpu = time.process_time() - self._window_cpu
         for stream in list(self._streams.values()):
@@ -328,7 +381,7 @@ class Driver:
             over = self._exhausted or now >= self._window_from + lasting
             self._window_to = now if over else math.inf
         if math.isinf(self._window_to):
-            return self._exhausted and self._sent == self._over
+            return self._exhausted and self._sent == self._over and not self._turns
         return self._released and not self._window_left
 
     # --- starting requests ---
@@ -355,8 +408,14 @@ class Driver:
             self._dues = (now + due for due in plan.due[plan.part :: plan.parts])
             self._next_arrival = next(self._dues, math.inf)
 
+        if not self._warm_up:  # before the first request: it is due now
+            self._open_window(now)
+
     def _next_due(self) -> float:
-        return self._slots_due[0][0] if self._slots_due else self._next_arrival
+        due = self._slots_due[0][0] if self._slots_due else self._next_arrival
+        for waiting in (self._turns, self._leaving):
+            due = min(due, waiting[0][0]) if waiting else due
+        return due
 
     def _start_due(self, now: float) -> None:
         self._maybe_open_window(now)
@@ -368,18 +427,36 @@ class Driver:
             self._ask(self._next_arrival, None)
             self._next_arrival = next(self._dues, math.inf)
             self._exhausted = self._exhausted or math.isinf(self._next_arrival)
+        while self._turns and self._turns[0][0] <= now:
+            due, _, turn = heapq.heappop(self._turns)
+            prepared = turn.built()
+            if prepared is not None:
+                self._ask(due, turn.slot, prepared)
+            elif turn.slot is not None:
+                heapq.heappush(self._slots_due, (due, turn.slot))
+        while self._leaving and self._leaving[0][0] <= now:
+            self._leave(heapq.heappop(self._leaving)[1])
 
     def _maybe_open_window(self, now: float) -> None:
         started = self._slots_started >= self._slots
-        warm = self._over >= self._warm_up and (started or self._warm_up == 0)
-        if self._window_from is None and warm:
-            self._window_from = now
-            self._window_cpu = time.process_time()
-            self._stall = 0
+        if self._window_from is None and started and self._over >= self._warm_up:
+            self._open_window(now)
 
-    def _ask(self, due: float, slot: int | None) -> None:
-        """Sends the next request on a free connection, or opens one for it."""
-        prepared = next(self._supply, None)
+    def _open_window(self, now: float) -> None:
+        self._window_from = now
+        self._window_cpu = time.process_time()
+        self._stall = 0
+
+    def _leave(self, id: int) -> None:
+        """The client of that request goes away, if it still waits for anything."""
+        for stream in self._streams.values():
+            if stream.capture is not None and stream.capture.id == id:
+                self._drop(stream, Failure("cancelled", "its client went away"))
+                return
+
+    def _ask(self, due: float, slot: int | None, prepared: Prepared | None = None) -> None:
+        """Sends a request, by default the next, on a free connection, or opens one for it."""
+        prepared = prepared or next(self._supply, None)
         if prepared is None or self._forbidden(prepared.request):
             self._exhausted = True
             return
@@ -402,7 +479,10 @@ class Driver:
             prompt_tokens=request.prompt_tokens,
             max_tokens=request.max_tokens,
             due=due,
+            built=prepared.built,
         )
+        if self._plan.cancel is not None and self._plan.cancel.chosen(request.id):
+            heapq.heappush(self._leaving, (due + self._plan.cancel.after, request.id))
         self._sent += 1
         stream = self._free_stream() or self._connect(capture)
         if stream is None:
@@ -649,8 +729,9 @@ class Driver:
         capture.error = failure
         capture.closed_at = at
         capture.kernel_stamps = self._kernel_stamps
-        bad = failure is not None or (capture.status or 0) >= 400
-        ours = failure is not None and failure.kind == "client"  # which says nothing of the target
+        kind = failure.kind if failure is not None else ""
+        ours = kind in ("client", "cancelled")  # which says nothing of the target
+        bad = kind != "cancelled" and (failure is not None or (capture.status or 0) >= 400)
         self._over += 1
         self._failed += bad
         self._failed_in_a_row = self._failed_in_a_row + 1 if bad and not ours else 0
@@ -661,7 +742,11 @@ class Driver:
             said = f": {failure.text}" if failure else f" (HTTP {capture.status})"
             self._why = f"the first {_GIVE_UP_AFTER} requests failed{said}"
         slot = self._slot_of.pop(capture.id, None)
-        if slot is not None:
+        if (following := self._follow(capture)) is not None:
+            turn = _Next(following.build, slot)
+            self._unbuilt.append(turn)
+            heapq.heappush(self._turns, (at + following.think, self._over, turn))
+        elif slot is not None:
             pause = self._pause(capture) if bad else 0.0
             heapq.heappush(self._slots_due, (self._clock() + pause, slot))
 

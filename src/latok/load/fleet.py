@@ -29,6 +29,7 @@ import msgspec
 
 from latok.errors import LatokError, UsageError
 from latok.load.drive import Driven, Driver, Plan, Prepared, Progress
+from latok.load.sessions import Sessions
 from latok.wire.capture import Capture, frame
 
 _LENGTH = struct.Struct("<I")
@@ -323,14 +324,14 @@ def _work(log: Path) -> None:
     plan = stock.plan()
     stock.fill()
     file = log.open("ab", buffering=1 << 20)
-    driver = Driver(plan, stock, ended, idle)
+    if plan.talk is None:
+        driver = Driver(plan, stock, ended, idle)
+    else:
+        sessions = Sessions(plan.talk)
+        driver = Driver(plan, sessions.begun(stock), ended, idle, sessions.follow)
     signal.signal(signal.SIGTERM, driver.stop)
     signal.signal(signal.SIGUSR1, driver.release)
-    with contextlib.suppress(OSError):  # where we may: read at once although every core is busy
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
-    with contextlib.suppress(OSError, ValueError):  # a connection is a file: as many as we may
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _privileges()
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -342,6 +343,15 @@ def _work(log: Path) -> None:
     if trouble:
         driven = msgspec.structs.replace(driven, ended="unfinished", why=trouble)
     say(driven)
+
+
+def _privileges() -> None:
+    """Takes what we may have: to read at once although every core is busy, and many files."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    with contextlib.suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

@@ -85,16 +85,21 @@ class Site:
         usual = self.port == {"http": 80, "https": 443}[self.scheme]
         return host if usual else f"{host}:{self.port}"
 
-    def post(self, body: Mapping[str, Any]) -> bytes:
-        """A request to the endpoint, as it goes to the socket."""
-        headers = [
+    @property
+    def headers_sent(self) -> list[tuple[str, str]]:
+        """Those of a request to the endpoint."""
+        return [
             ("Content-Type", "application/json"),
             ("Accept", "text/event-stream"),
             ("User-Agent", f"latok/{VERSION}"),
             *self.dressing,
         ]
+
+    def post(self, body: Mapping[str, Any]) -> bytes:
+        """A request to the endpoint, as it goes to the socket."""
+        encoded = msgspec.json.encode(body)
         path = self.asked_for(self.path)
-        return request_bytes("POST", path, self.authority, headers, msgspec.json.encode(body))
+        return request_bytes("POST", path, self.authority, self.headers_sent, encoded)
 
 
 @dataclass(frozen=True, kw_only=True)

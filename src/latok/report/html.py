@@ -83,7 +83,7 @@ CHECKS = {
     "littles_law": "Little’s law: mean in flight = rate × mean time",
     "offered_load": "the load asked for is the load sent",
     "token_counts": "tokens asked are tokens got, within 2 %",
-    "cache_cold": "no prompt was found in a cache",
+    "cache_regime": "a prefix cache knew of the prompts what the regime says",
 }
 
 # For dark screens; the names are those of `charts.COLOURS`, which are for light ones.

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from latok.analysis.cost import dollars
 from latok.analysis.frontier import Advice, Map, frontier
-from latok.analysis.point import Interval, Point
+from latok.analysis.point import Interval, Point, Users
 from latok.records import Closed, Owned, Prices
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -323,6 +323,10 @@ def print_point(point: Point, console: Console) -> None:
     if point.goodput.clauses:
         console.print()
         console.print(_clauses(point))
+    if point.users is not None:
+        console.print()
+        for line in _users(point, point.users):
+            console.print(Text(line))
     console.print()
     console.print(_checks(point))
     console.print()
@@ -339,6 +343,8 @@ def _counted(point: Point) -> str:
     counts = point.counts
     said = f"{counts.offered} requests in a window of {spoken(point.throughput.window_s)}"
     said += f": {counts.ok} ok, {counts.failed} failed, {counts.unfinished} unfinished"
+    if counts.cancelled:
+        said += f", {counts.cancelled} cancelled by their clients"
     kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(point.errors.items()))
     return printable(f"{said} ({kinds})" if kinds else said)
 
@@ -447,18 +453,44 @@ def _clauses(point: Point) -> Table:
         table.add_row(
             found.clause,
             share(found.share),
-            "–".join(map(share, found.ci95)) if found.ci95 else UNKNOWN,
+            _between(found.ci95),
             f"{_MET[found.met]} {met_word(found.met)}",
         )
     goodput = point.goodput
     table.add_row(
         "all at once",
         share(goodput.attainment),
-        "–".join(map(share, goodput.ci95)) if goodput.ci95 else UNKNOWN,
+        _between(goodput.ci95),
         f"{_MET[goodput.met]} {met_word(goodput.met)}; "
         f"goodput {figure(goodput.requests_per_s)} requests/s",
     )
     return table
+
+
+def _users(point: Point, users: Users) -> Iterator[str]:
+    """What people saw, beside what the server did."""
+    if users.waits is not None:
+        stalled = point.metrics["stall"].mean
+        yield (
+            f"readers     {share(users.waits)} ever wait ({_between(users.waits_ci95)}) at "
+            f"{users.reading:g} tok/s, {share(stalled)} of the time"
+        )
+    if users.on_time is not None:
+        yield (
+            f"deadlines   {share(users.on_time)} had each token by its time "
+            f"({_between(users.on_time_ci95)})"
+        )
+    firsts = [
+        f"first {what} {spoken(found.p50)} (p95 {spoken(found.p95)})"
+        for what in ("sentence", "line")
+        if (found := point.metrics[f"first_{what}"]).n
+    ]
+    if firsts:
+        yield f"shown       {', '.join(firsts)}"
+
+
+def _between(interval: Interval | None) -> str:
+    return "–".join(map(share, interval)) if interval else UNKNOWN
 
 
 def _checks(point: Point) -> Table:

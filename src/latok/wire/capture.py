@@ -11,6 +11,7 @@ import hashlib
 import math
 import re
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
@@ -59,6 +60,7 @@ class Capture(msgspec.Struct, array_like=True, kw_only=True):
     error: Failure | None = None
     connection: Connection = Connection()
     kernel_stamps: bool = True
+    built: float | None = None
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -72,6 +74,8 @@ class _Head(msgspec.Struct, array_like=True):
     max_tokens: int
     due: float
 
+
+Mark = tuple[int, float]  # so many characters of the answer's text were there at that time
 
 _LENGTH = struct.Struct("<I")
 _encoder = msgspec.msgpack.Encoder()
@@ -121,17 +125,18 @@ def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) ->
     """
     reply = dialect.reply()
     header = dict(reversed(capture.headers))
-    error, chunks = capture.error, tuple[Chunk, ...]()
+    error, chunks, marks = capture.error, tuple[Chunk, ...](), list[Mark]()
     if capture.status is not None and not 200 <= capture.status < 300:
         body = b"".join(read.body for read in capture.reads)
         error = Failure(_refusal(capture.status), f"{capture.status} {_message(body)}".strip())
     elif capture.status is not None:
-        chunks = _chunks(capture, dialect, reply, header.get("content-type", ""))
+        chunks = _chunks(capture, dialect, reply, header.get("content-type", ""), marks)
         reply.timed(_header_timings(header))
         error = reply.error or error
         if error is None and not reply.ended:
             error = Failure("incomplete", "the stream ended without a finish reason or [DONE]")
     text = "".join(reply.text)
+    sentence, line = first_sentence(text), first_line(text)
     return Record(
         id=capture.id,
         app=capture.app,
@@ -155,24 +160,35 @@ def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) ->
         connection=capture.connection,
         text_hash=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16] if text else "",
         text=text if keep_text else None,
+        built=capture.built,
+        first_sentence_at=_shown(sentence, marks),
+        first_line_at=_shown(line, marks),
         chunks=chunks,
     )
 
 
 def _chunks(
-    capture: Capture, dialect: Dialect, reply: Reply, content_type: str
+    capture: Capture, dialect: Dialect, reply: Reply, content_type: str, marks: list[Mark]
 ) -> tuple[Chunk, ...]:
+    """The events as chunks; `marks` takes how much of the answer's text was there when."""
     stream = dialect.splitter(content_type)
     if stream is None:
         body = b"".join(read.body for read in capture.reads)
         if not capture.reads or not body:
             return ()
         last = capture.reads[-1]
-        return tuple(Chunk(last.at, s.tokens, s.kind, lag=last.lag) for s in reply.whole(body))
+        seen = reply.whole(body)
+        marks.append((sum(map(len, reply.text)), last.at))
+        return tuple(Chunk(last.at, s.tokens, s.kind, lag=last.lag) for s in seen)
     chunks: list[Chunk] = []
+    heard = length = 0
     for read in capture.reads:
         events = stream.feed(read.body)
         chunks += _stamped(events, read, reply, stream.pending, capture.kernel_stamps)
+        if len(reply.text) > heard:
+            length += sum(map(len, reply.text[heard:]))
+            heard = len(reply.text)
+            marks.append((length, read.at))
     if capture.reads and capture.error is None:  # of a broken stream the last event may be cut
         last = capture.reads[-1]
         chunks += _stamped(stream.end(), last, reply, False, capture.kernel_stamps)
@@ -196,6 +212,40 @@ def _stamped(
         between = max(read.at - read.since, 0.0)
         doubt = between if not alone else 0.0 if kernel_stamps else read.lag
         yield Chunk(read.at, tokens, kind, last > 0 or more, doubt, read.lag)
+
+
+# What may end a sentence: a sign before white space, a line's end, a sign of Chinese or Japanese.
+_ENDING = re.compile(r"[.!?…][\"'”’)\]*_]*(?=\s)|(?=\n)|[。！？]")
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*\n", re.MULTILINE)
+_VISIBLE = re.compile(r"\S")
+
+
+def first_sentence(text: str) -> int | None:
+    """How many characters of an answer hold its first sentence: all, if it has no end.
+
+    A sentence has two words, so "1." at the start of a list is none, nor is the point in "3.14".
+    """
+    start = _VISIBLE.search(text)
+    for found in _ENDING.finditer(text, start.start()) if start else ():
+        if found[0] in ("。", "！", "？") or len(text[: found.end()].split(None, 2)) > 1:
+            return found.end()
+    return len(text) or None
+
+
+def first_line(text: str) -> int | None:
+    """How many hold its first line that is not blank: of code, where it is fenced as such."""
+    fence = _FENCE.search(text)
+    start = _VISIBLE.search(text, fence.end() if fence else 0)
+    end = text.find("\n", start.start()) if start else -1
+    return end if end >= 0 else len(text) or None
+
+
+def _shown(length: int | None, marks: list[Mark]) -> float | None:
+    """When so many characters of the text had arrived."""
+    if length is None or not marks:
+        return None
+    place = min(bisect_left(marks, (length, -math.inf)), len(marks) - 1)
+    return marks[place][1]
 
 
 def _refusal(status: int) -> str:

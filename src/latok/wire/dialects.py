@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from latok.errors import UsageError
-from latok.records import Failure, Kind, Request, Usage
+from latok.records import Failure, Kind, Message, Request, Usage
 from latok.wire.sse import PING, Event, EventStream, Lines
 
 _LONGEST = 500  # characters of an error's text that are kept
@@ -186,7 +186,13 @@ def _openai(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
 
 
 def _messages(request: Request) -> list[dict[str, str]]:
-    return [{"role": "user", "content": request.prompt}]
+    said = (*request.before, Message("user", request.prompt))
+    return [{"role": message.role, "content": message.content} for message in said]
+
+
+def _text(request: Request) -> str:
+    """For an API without roles: what was said, one after the other."""
+    return "\n\n".join([*(message.content for message in request.before), request.prompt])
 
 
 def _chat(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
@@ -194,7 +200,7 @@ def _chat(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
 
 
 def _completions(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    return {"prompt": request.prompt, **_openai(request, model, extras)}
+    return {"prompt": _text(request), **_openai(request, model, extras)}
 
 
 def _read_openai(reply: Reply, said: dict[str, Any]) -> Seen:
@@ -261,7 +267,8 @@ def _choice(reply: Reply, choice: dict[str, Any]) -> Kind:
 
 def _responses(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
     # OpenAI refuses a limit below 16
-    body = {"input": request.prompt, "max_output_tokens": max(request.max_tokens, 16)}
+    asked = _messages(request) if request.before else request.prompt
+    body = {"input": asked, "max_output_tokens": max(request.max_tokens, 16)}
     more = {"temperature": 0.0} if "temperature" in extras else {}
     return {"model": model, "stream": True, **body, **more}
 
@@ -328,8 +335,15 @@ def _item(reply: Reply, item: dict[str, Any]) -> Kind:
 
 
 def _anthropic(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    body = {"messages": _messages(request), "max_tokens": request.max_tokens}
-    more = {"temperature": 0.0} if "temperature" in extras else {}
+    said = _messages(request)
+    system = "\n\n".join(each["content"] for each in said if each["role"] == "system")
+    body: dict[str, Any] = {
+        "messages": [each for each in said if each["role"] != "system"],
+        "max_tokens": request.max_tokens,
+    }
+    more: dict[str, Any] = {"temperature": 0.0} if "temperature" in extras else {}
+    if system:
+        more["system"] = system
     return {"model": model, "stream": True, **body, **more}
 
 
@@ -401,7 +415,7 @@ def _ollama_chat(request: Request, model: str, extras: Set[str]) -> dict[str, An
 
 
 def _ollama_generate(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    return {**_ollama(request, model), "prompt": request.prompt}
+    return {**_ollama(request, model), "prompt": _text(request)}
 
 
 def _read_ollama(reply: Reply, said: dict[str, Any]) -> Seen:
@@ -431,7 +445,7 @@ def _read_ollama(reply: Reply, said: dict[str, Any]) -> Seen:
 
 def _llamacpp(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
     more = {"ignore_eos": True} if "ignore_eos" in extras else {}
-    body = {"prompt": request.prompt, "n_predict": request.max_tokens, "temperature": 0.0}
+    body = {"prompt": _text(request), "n_predict": request.max_tokens, "temperature": 0.0}
     return {**body, "stream": True, **more}
 
 
@@ -461,7 +475,7 @@ def _read_llamacpp(reply: Reply, said: dict[str, Any]) -> Seen:
 
 def _tgi(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
     parameters = {"max_new_tokens": request.max_tokens, "details": True}
-    return {"inputs": request.prompt, "parameters": parameters, "stream": True}
+    return {"inputs": _text(request), "parameters": parameters, "stream": True}
 
 
 def _read_tgi(reply: Reply, said: dict[str, Any]) -> Seen:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 from latok.errors import UsageError
-from latok.workload.arrivals import ARRIVALS
-from latok.workload.lengths import Lengths, parse_lengths
+from latok.workload.arrivals import parse_arrivals
+from latok.workload.lengths import Lengths, parse_lengths, parse_seconds
+from latok.workload.prefix import Tree, parse_tree
 from latok.workload.slo import METRICS, Slo, parse_slo
 
 # The kinds of words that a prompt can be made of; `latok.workload.prompts` makes them.
 TEXTS = ("chat", "voice", "document", "code", "agent", "batch")
+
+
+_ONE, _NO_PREFIX = parse_lengths("1"), Tree()
+# As in chat: LMSYS-Chat-1M has 69.5 tokens a message; how long one reads and writes is assumed.
+_FOLLOW_UP, _THINK = parse_lengths("lognormal(42,1)"), parse_seconds("lognormal(8,1)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +30,10 @@ class App:
     `arrivals`: what the open loop sends it with. `cv`: standard deviation ÷ mean of the time
     between arrivals in production (Poisson: 1, even: 0); where it is far above 1, a measured
     open-loop capacity is kinder than production.
+
+    A session has `turns` requests: after the first, which `input` describes, each adds `follow_up`
+    tokens to all that was said, `think` seconds after the answer. `prefix`: what prompts share
+    before their own `input`.
     """
 
     name: str
@@ -35,11 +45,21 @@ class App:
     cv: float = 1.0
     matters: tuple[str, ...] = ("ttft", "tpot")
     text: str = "chat"
+    turns: Lengths = _ONE
+    think: Lengths = _THINK
+    follow_up: Lengths = _FOLLOW_UP
+    prefix: Tree = _NO_PREFIX
     sources: Mapping[str, str]
 
     def scaled(self, factor: float) -> App:
         """Shorter prompts and answers in the same ratio. What users will bear does not scale."""
-        return replace(self, input=self.input.scaled(factor), output=self.output.scaled(factor))
+        return replace(
+            self,
+            input=self.input.scaled(factor),
+            output=self.output.scaled(factor),
+            follow_up=self.follow_up.scaled(factor),
+            prefix=self.prefix.scaled(factor),
+        )
 
 
 def app_named(name: str) -> App:
@@ -61,7 +81,7 @@ def embedded_scale(app: App, context_tokens: int) -> float:
     tokens = app.input.mean() + app.output.mean()
     longest = app.input.quantile(0.99) + app.output.quantile(0.99)
     shrink = min(max(round(tokens / 275), 1), 5)
-    return 1 / max(shrink, math.ceil(longest / _room(context_tokens)))
+    return 1 / max(shrink, math.ceil(longest / room_of(context_tokens)))
 
 
 def fitted(app: App, *, context_tokens: int | None, scale: float) -> tuple[App, str]:
@@ -80,17 +100,28 @@ def fitted(app: App, *, context_tokens: int | None, scale: float) -> tuple[App, 
         )
     if context_tokens is None:
         return whole, "; ".join(said)
-    room = _room(context_tokens)
+    room = room_of(context_tokens)
     outputs = whole.output.clipped(min(math.ceil(whole.output.quantile(0.999)), room // 2))
-    inputs = whole.input.clipped(room - outputs.quantile(1))
+    left = room - outputs.quantile(1) - whole.prefix.tokens
+    if left < 1:
+        raise UsageError(
+            f"the prefix {whole.prefix} leaves no room for a prompt: the context is "
+            f"{context_tokens:,} tokens"
+        )
+    inputs = whole.input.clipped(left)
     if inputs.quantile(0.999) < whole.input.quantile(0.999):
         said.append(f"prompts end at {inputs.high:.0f} tokens: the context is {context_tokens:,}")
     return replace(whole, input=inputs, output=outputs), "; ".join(said)
 
 
-def _room(context_tokens: int) -> int:
-    """1/64 is kept back for the chat template and for counts that are a little off."""
-    return context_tokens - context_tokens // 64
+@overload
+def room_of(context_tokens: int) -> int: ...
+@overload
+def room_of(context_tokens: int | None) -> int | None: ...
+def room_of(context_tokens: int | None) -> int | None:
+    """What prompt and answer may fill: 1/64 is kept back for the chat template and for counts that
+    are a little off. None where the context is not known."""
+    return None if context_tokens is None else context_tokens - context_tokens // 64
 
 
 # --- an app from a file --------------------------------------------------------------------------
@@ -134,6 +165,12 @@ def _choice(value: object, where: str, choices: Collection[str]) -> str:
     return str(value)
 
 
+def _arrivals(value: object, where: str) -> str:
+    text = _text(value, where)
+    parse_arrivals(text)
+    return text
+
+
 def _metrics(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise UsageError(f'{where} is {value!r}; it must be a list such as ["ttft", "tpot"]')
@@ -152,10 +189,14 @@ _READERS: dict[str, Callable[[object, str], Any]] = {
     "input": lambda value, where: parse_lengths(str(value)),
     "output": lambda value, where: parse_lengths(str(value)),
     "slo": lambda value, where: parse_slo(_text(value, where)),
-    "arrivals": lambda value, where: _choice(value, where, ARRIVALS),
+    "arrivals": _arrivals,
     "cv": _number,
     "matters": _metrics,
     "text": lambda value, where: _choice(value, where, TEXTS),
+    "turns": lambda value, where: parse_lengths(str(value)),
+    "think": lambda value, where: parse_seconds(str(value)),
+    "follow_up": lambda value, where: parse_lengths(str(value)),
+    "prefix": lambda value, where: parse_tree(_text(value, where)),
     "sources": _sources,
 }
 
@@ -167,8 +208,8 @@ _MOONCAKE = "Mooncake traces (FAST 2025)"
 _CATALOGUE = "kubernetes-sigs/inference-perf, workload catalogue (2026)"
 
 
-def _app(*, input: str, output: str, slo: str, **rest: Any) -> App:
-    return App(input=parse_lengths(input), output=parse_lengths(output), slo=parse_slo(slo), **rest)
+def _app(**words: Any) -> App:
+    return App(**{word: _READERS[word](value, word) for word, value in words.items()})
 
 
 # Quantiles are computed from the traces named; between them see `lengths`.
@@ -182,9 +223,11 @@ APPS = {
             output="quantiles(5:41,25:85,50:129,75:395,90:424,95:451,99:601)",
             slo="ttfv.p99<1s, tpot.p99<50ms, gap.p99<1s",
             cv=1.09,
-            matters=("ttfv", "speed", "gap"),
+            matters=["ttfv", "speed", "gap"],
             text="chat",
             sources={
+                "follow_up, think": "LMSYS-Chat-1M: 69.5 tokens a message; the spread, and the "
+                "time to read and write, are assumed",
                 "input, output": f"{_AZURE}, conversation, 19,366 requests",
                 "cv": f"{_AZURE}, conversation: 1.09, within a minute 1.02",
                 "slo": f"{_CATALOGUE}, interactive chat: 1 s and 50 ms at p99; MLPerf Inference "
@@ -199,7 +242,7 @@ APPS = {
             input="lognormal(200,0.55)",
             output="quantiles(5:5,25:17,50:35,75:55,90:85,95:115,99:243)",
             slo="ttfv.p95<400ms, tpot.p95<150ms",
-            matters=("ttfv", "speed"),
+            matters=["ttfv", "speed"],
             text="voice",
             sources={
                 "input, output": "no public voice trace: mean 232 in, and answers, of the mid-size "
@@ -218,7 +261,7 @@ APPS = {
             input="quantiles(5:901,25:2306,50:6909,75:15367,90:27367,95:39550,99:85400)",
             output="quantiles(5:10,25:156,50:350,75:472,90:597,95:698,99:1119)",
             slo="ttft.p95<10s, tpot.p95<150ms",
-            matters=("ttft", "e2e"),
+            matters=["ttft", "e2e"],
             text="document",
             sources={
                 "input, output": f"{_MOONCAKE}, conversation, 12,031 requests",
@@ -235,7 +278,7 @@ APPS = {
             output="quantiles(5:6,25:9,50:13,75:24,90:55,95:90,99:251)",
             slo="e2e.p50<200ms, e2e.p95<500ms, ttft.p95<125ms",
             cv=3.0,
-            matters=("e2e", "ttft"),
+            matters=["e2e", "ttft"],
             text="code",
             sources={
                 "input, output": f"{_AZURE}, code, 8,819 requests",
@@ -250,9 +293,14 @@ APPS = {
             input="lognormal(4900,1.06)",
             output="lognormal(167,0.42)",
             slo="ttft.p95<2s, tpot.p95<50ms",
-            matters=("e2e", "ttft", "speed"),
+            matters=["e2e", "ttft", "speed"],
             text="agent",
+            follow_up="lognormal(2200,1.06)",
+            think="lognormal(2,1)",
             sources={
+                "follow_up, think": "Exgentic agent traces v2: 22 calls of 49.1k tokens in, 44.6k "
+                "of them shared with the call before and 0.66k its answer, which leaves 3.8k that "
+                "are new; the time of a tool is assumed",
                 "input, output": f"{_MOONCAKE}, tool and agent: means 8,596 and 182 of 23,608 "
                 "requests; the spreads are those of its conversation trace",
                 "cv": "assumed: many sessions that do not know of each other",
@@ -268,7 +316,7 @@ APPS = {
             slo="e2e.p99<630s",
             arrivals="constant",
             cv=0.0,
-            matters=("throughput", "e2e"),
+            matters=["throughput", "e2e"],
             text="batch",
             sources={
                 "input, output": "arXiv summarisation, 28,257 requests (as in Vidur, MLSys 2024)",

@@ -120,6 +120,15 @@ def parse_lengths(text: str) -> Lengths:
     return Lengths(name, numbers, bounds["min"], bounds["max"])
 
 
+def parse_seconds(text: str) -> Lengths:
+    """The same forms for a time that somebody takes, in seconds: it may be short, or none."""
+    plain = re.sub(r"(?<=\d)\s*s\b", "", text.strip())
+    if plain in ("0", "0.0"):
+        return Lengths("constant", (0.0,), 0.0)
+    found = parse_lengths(plain)
+    return found if "min=" in plain else replace(found, low=0.0)
+
+
 def _number(word: str, whole: str) -> float:
     found = _NUMBER.fullmatch(word.strip())
     if not found:

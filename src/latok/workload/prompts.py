@@ -7,7 +7,9 @@ tokenisers cut too, each piece is counted once, and a prompt is put together by 
     start   id words                          link                  pieces, in order   question
     About   amber kettle river lamp stone   - this is what I have.       …           What now?
 
-The id words give every prompt first tokens of its own, so that no prefix cache can help it.
+The id words give every prompt first tokens of its own, so that no prefix cache can help it. Where
+one shall help (`latok.workload.ask`), a prompt stands behind text that it shares with others:
+blocks that are the same wherever their key is the same, or the beginning of one common text.
 """
 
 from __future__ import annotations
@@ -26,9 +28,6 @@ from math import ceil, log2
 from typing import NamedTuple
 
 from latok.errors import TargetError, UsageError
-from latok.records import Request
-from latok.workload.apps import App
-from latok.workload.lengths import pairs
 
 # Tokens of each text by the target's own tokeniser, which may be far away: a maker calls it twice,
 # with some 1,500 texts and then with five.
@@ -42,20 +41,6 @@ class _Kind(NamedTuple):
     starts: tuple[str, ...]
     link: str
     questions: tuple[str, ...]
-
-
-def requests(
-    app: App, *, seed: int, maker: PromptMaker, first_id: int = 0, overhead: int = 0
-) -> Iterator[Request]:
-    """Endless, each built when it is asked for; the nth depends on n and the seeds alone.
-
-    `overhead`: tokens that the target adds to each text (its chat template); the text is shorter
-    by as many, so that the target sees what was asked.
-    """
-    lengths = pairs(app.input, app.output, seed=seed, first=first_id)
-    for n, (asked, answer) in enumerate(lengths, first_id):
-        prompt = maker.make(max(asked - overhead, 1), n)
-        yield Request(id=n, prompt=prompt, prompt_tokens=asked, max_tokens=answer, app=app.name)
 
 
 def prompt_maker(kind: str, *, seed: int, count: Count | None) -> PromptMaker:
@@ -78,7 +63,7 @@ class PromptMaker:
         # Each is counted behind a letter, as it will stand: many tokenisers put something of
         # their own at the start of a text.
         texts = [*kind.starts, "a", *(f"a{piece}" for piece in behind)]
-        counted = iter((count or _estimate)(texts))
+        counted = iter((count or estimate)(texts))
         self._starts = [(start, next(counted)) for start in kind.starts]
         letter = next(counted)
         costs = [next(counted) - letter for _ in pieces]
@@ -107,10 +92,13 @@ class PromptMaker:
 
         self.exact = count is not None and self._agrees(count)
 
-    def make(self, tokens: int, n: int) -> str:
-        """The nth prompt, so many tokens long. Below about ten there is no room to be unique."""
+    def make(self, tokens: int, n: int, *, behind: bool = False) -> str:
+        """The nth prompt, so many tokens long. Below about ten there is no room to be unique.
+
+        `behind`: it goes on from text that another call gave, so it begins with a space.
+        """
         rng = random.Random(f"{self._seed} {n}")
-        start, cost = rng.choice(self._starts)
+        start, cost = ("", 0) if behind else rng.choice(self._starts)
         rest = tokens - cost - self._id_words * self._word_cost
         body: list[str] = []
         link, linking = self._link
@@ -123,6 +111,25 @@ class PromptMaker:
         words = max(0, self._id_words + round(rest / self._word_cost))
         more = rng.choices(self._words, k=max(0, words - self._id_words))
         return "".join([start, *islice(chain(self._id(n), more), words), *body])
+
+    def block(self, tokens: int, key: str, *, behind: bool) -> str:
+        """Text of so many tokens that is another for another key; blocks may follow each other."""
+        rng = random.Random(f"{self._seed} block {key}")
+        start, cost = ("", 0) if behind else self._starts[0]
+        words = min(self._id_words, max(tokens - cost, 0) // self._word_cost)
+        body, rest = self._body(max(tokens - cost - words * self._word_cost, 0), rng)
+        more = max(round(rest / self._word_cost), 0)
+        return "".join([start, *self._choose(words, rng), *body, *self._choose(more, rng)])
+
+    def common(self, tokens: int) -> str:
+        """The first so many tokens of one text, the same for all; words, so that it may end
+        anywhere."""
+        start, cost = self._starts[0]
+        rng = random.Random(f"{self._seed} common")
+        return "".join([start, *self._choose(max(tokens - cost, 0) // self._word_cost, rng)])
+
+    def _choose(self, words: int, rng: random.Random) -> list[str]:
+        return rng.choices(self._words, k=words)
 
     def _body(self, tokens: int, rng: random.Random) -> tuple[list[str], int]:
         """Pieces as they follow each other in the source, then some that fit; and what is left."""
@@ -154,7 +161,7 @@ class PromptMaker:
         )
 
 
-def _estimate(texts: Sequence[str]) -> list[int]:
+def estimate(texts: Sequence[str]) -> list[int]:
     """Words of up to ten letters, digits, signs by twos: over our pieces this is within 2 % of the
     tokeniser of SmolLM2 and within 10 % of GPT-4's, for English, code and JSON alike."""
     return [len(_TOKEN_LIKE.findall(text)) for text in texts]

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from latok.errors import UsageError
 
 # The latencies that a clause may name; `latok.analysis.metrics` defines them.
-METRICS = ("ttft", "ttft_user", "ttfv", "ttfb", "tpot", "gap", "e2e", "e2e_close")
+METRICS = (
+    *("ttft", "ttft_user", "ttfv", "ttfb", "tpot", "gap", "e2e", "e2e_close"),
+    *("first_sentence", "first_line", "wait"),
+)
 
 _POWERS = {"s": 0, "ms": -3, "µs": -6}
 _CLAUSE = re.compile(
