@@ -23,7 +23,7 @@ except ImportError:
 with atheris.instrument_imports(include=["latok.wire"]) if atheris else nullcontext():
     from tests.golden.quirks import CASES, http
 
-    from latok.wire.capture import Capture, Read, record_of
+    from latok.wire.capture import Capture, pack_read, record_of
     from latok.wire.dialects import DIALECTS
     from latok.wire.http1 import ProtocolError, Response
 
@@ -45,7 +45,7 @@ HOSTILE = {
 def read(dialect: str, pieces: list[bytes], content_type: str) -> None:
     capture = Capture(id=0, app="", session="", turn=0, prompt_tokens=1, max_tokens=2, due=0.0)
     capture.status, capture.headers = 200, [("content-type", content_type)]
-    capture.reads = [Read(float(n), 0.0, 0.0, piece) for n, piece in enumerate(pieces)]
+    capture.packed = [pack_read(n * 10**9, 0, 0, 0) + piece for n, piece in enumerate(pieces)]
     record_of(capture, DIALECTS[dialect])
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latok.records import Record, Request, Usage
-from latok.wire.capture import Capture, Read, record_of
+from latok.wire.capture import Capture, pack_read, record_of
 from latok.wire.dialects import DIALECTS, dialect_named
 from latok.wire.http1 import Response
 from tests.golden.case import Case
@@ -27,7 +27,7 @@ def heard(dialect: str, data: bytes, cuts: list[int]) -> Record:
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
     for n, (start, end) in enumerate(pairwise(edges)):
         if body := response.feed(data[start:end]):
-            capture.reads.append(Read(n + 1.0, 0.0, float(n), body))
+            capture.packed.append(pack_read((n + 1) * 10**9, 0, n * 10**9, 0) + body)
     response.eof()
     capture.status, capture.headers = response.status, response.headers
     return record_of(capture, DIALECTS[dialect], keep_text=True)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latok.wire.capture import Capture, Read, record_of, retry_after
+from latok.wire.capture import Capture, pack_read, record_of, retry_after
 from latok.wire.dialects import DIALECTS, error_text
 from latok.wire.http1 import ProtocolError, Response
 from tests.golden.quirks import CASES, http
@@ -34,8 +34,8 @@ def read(
     capture = Capture(id=0, app="", session="", turn=0, prompt_tokens=1, max_tokens=2, due=0.0)
     capture.status, capture.headers = status, [("content-type", content_type)]
     edges = [*range(0, len(body), size or len(body) or 1), len(body)]
-    capture.reads = [
-        Read(n + 1.0, 0.0, float(n), body[start:end])
+    capture.packed = [
+        pack_read((n + 1) * 10**9, 0, n * 10**9, 0) + body[start:end]
         for n, (start, end) in enumerate(pairwise(edges))
     ]
     record = record_of(capture, DIALECTS[dialect], keep_text=True)

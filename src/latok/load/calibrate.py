@@ -12,7 +12,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import takewhile
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,17 +58,25 @@ def judge(
     load: Load, *, rate: float, tokens: int, seconds: float, processes: int = 1, seed: int = 0
 ) -> Judged:
     """Holds `load` on a golden server that streams `rate` tokens a second, and compares."""
-    model = f"steady:ttft={TTFT},gap={1 / rate}"
-    with golden() as url, tempfile.TemporaryDirectory() as folder:
-        where = replace(site(url), path=_CHAT.path)
+    with golden() as url:
+        return judge_at(
+            url, load, rate=rate, tokens=tokens, seconds=seconds, processes=processes, seed=seed
+        )
 
-        def requests() -> Iterator[Prepared]:
-            n = 0
-            while True:
-                request = Request(id=n, prompt="hi", prompt_tokens=1, max_tokens=tokens)
-                yield Prepared(request, where.post(_CHAT.body(request, model, _EXTRAS)))
-                n += 1
 
+def judge_at(
+    url: str,
+    load: Load,
+    *,
+    rate: float,
+    tokens: int,
+    seconds: float,
+    processes: int = 1,
+    seed: int = 0,
+) -> Judged:
+    """As `judge`, on a golden server that runs already."""
+    where = site(url)
+    with tempfile.TemporaryDirectory() as folder:
         lasting = TTFT + tokens / rate
         slots = load.concurrency if isinstance(load, Closed) else 0
         until = seconds + 2.0 if isinstance(load, Open) else 0.0
@@ -85,7 +93,13 @@ def judge(
             warm_up=max(slots // 2, 1),
             duration=seconds,
         )
-        driven = hold(plan, requests, log, watch=lambda _: None, processes=processes)
+        driven = hold(
+            plan,
+            lambda: posted(url, rate=rate, tokens=tokens),
+            log,
+            watch=lambda _: None,
+            processes=processes,
+        )
         with urllib.request.urlopen(url + "/truth") as answer:
             truth = json.load(answer)
         records = []
@@ -93,6 +107,15 @@ def judge(
             with part.open("rb") as file:
                 records += [record_of(capture, _CHAT) for capture in read_log(file)]
     return _judged(driven, records, truth, 1 / rate)
+
+
+def posted(url: str, *, rate: float, tokens: int) -> Iterator[Prepared]:
+    """Endless requests for streams of `tokens` tokens, `rate` of them a second."""
+    where = replace(site(url), path=_CHAT.path)
+    model = f"steady:ttft={TTFT},gap={1 / rate}"
+    for n in count():
+        request = Request(id=n, prompt="hi", prompt_tokens=1, max_tokens=tokens)
+        yield Prepared(request, where.post(_CHAT.body(request, model, _EXTRAS)))
 
 
 def _judged(driven: Driven, records: list[Record], truth: Any, gap: float) -> Judged:

@@ -31,13 +31,13 @@ from latok.analysis.cost import dollars, most_usd_of
 from latok.load.socket import READ_SIZE, Address, Tls, opened, receive, tls_context
 from latok.load.socket import segments as count_segments
 from latok.records import Closed, Connection, Failure, Hosted, Load, Request, Turn
-from latok.wire.capture import Capture, Read, retry_after
+from latok.wire.capture import Capture, pack_read, retry_after
 from latok.wire.http1 import ProtocolError, Response
 from latok.wire.talk import Talk
 
-# epoll waits in whole milliseconds (and rounds up): before a due time we wake a little early and
-# poll. One millisecond for the rounding, one for the scheduler that wakes us.
-_SPIN = 0.002
+_MS = 1_000_000  # nanoseconds
+# Before a due time we wake a little early and poll: the scheduler takes up to so long to wake us.
+_SPIN = 500_000  # nanoseconds
 _HOUSEKEEPING = 0.1  # seconds between looks at time-outs and at what the owner wants
 # An idle connection is not used after this: servers close theirs after 5 s (uvicorn, llama.cpp),
 # and a request sent into a closing connection would be an error of our making.
@@ -209,6 +209,7 @@ class _Stream:
         "data",
         "head",
         "opened_at",
+        "reads",
         "received",
         "response",
         "segments",
@@ -224,9 +225,10 @@ class _Stream:
         self.sock = sock
         self.state = _State.CONNECTING
         self.opened_at = now
-        self.since = now  # end of the last read or send
+        self.since = time.time_ns()  # when the last read began, or the last send ended
         self.received = 0  # bytes read so far
-        self.segments: int | None = 0  # that they came in; None: not known
+        self.reads = 0  # since the kernel was last asked how many segments there were
+        self.segments: int | None = 0  # that it said then; None: more than we had read
         self.connection = Connection(reused=False)
         self.response = Response()
         self.tls: Tls | None = None
@@ -322,52 +324,72 @@ class Driver:
             else:
                 self._wait(next_look, self._next_due())
         end = self._clock()
-        cpu = time.process_time() - self._window_cpu
+        self._close_window(end)
         for stream in list(self._streams.values()):
             self._drop(stream, Failure("cut", "the run ended"))
         self._epoll.close()
         step = (time.time_ns() - self._zero) - (time.monotonic_ns() - monotonic)
-        window = (
-            None if self._window_from is None else (self._window_from, min(self._window_to, end))
-        )
+        window = None if self._window_from is None else (self._window_from, self._window_to)
         return Driven(
             started_at=self._zero * 1e-9,
             window=window,
             ended=self._stopped or "complete",
             clock_step=abs(step) * 1e-9,
             kernel_stamps=self._kernel_stamps,
-            client_cpu_s=cpu if window else 0.0,
+            client_cpu_s=self._window_cpu,
             stall_s=self._stall * 1e-9,
             why=self._why,
         )
+
+    def _seconds(self, wall: int) -> float:
+        """Wall-clock nanoseconds as seconds from the start of the run."""
+        return (wall - self._zero) * 1e-9
 
     def _clock(self) -> float:
         return (time.time_ns() - self._zero) * 1e-9
 
     def _wait(self, look: float, due: float) -> None:
-        """Waits for events until one of two times. Before a due time the last moment is polled."""
-        seconds = min(look, due - _SPIN) - self._clock()
-        asked = time.time_ns()
-        self._stall = max(self._stall, asked - (self._poll_ended or asked))
-        events = self._epoll.poll(max(math.floor(seconds * 1000), 0) / 1000)
-        now = time.time_ns()
-        # Without the kernel's stamps: what was ready at once may have been ready since the last
-        # poll; what woke us was not ready when we asked.
-        self._ready_since = asked if now - asked > 100_000 else self._poll_ended or asked
-        self._poll_ended = now
-        for fd, mask in events:
-            stream = self._streams.get(fd)
-            if stream is None:
-                continue
-            if stream.state is _State.BUSY:
-                if mask & select.EPOLLOUT:
-                    self._push(stream)
-                if mask & ~select.EPOLLOUT:
-                    self._read(stream)
-            elif stream.state is _State.IDLE:  # the server closed it, or talks out of turn
-                self._drop(stream, None)
+        """Reads what comes until one of two times; less long if a request starts or ends.
+
+        epoll waits in whole milliseconds and rounds up, so the last of them before a due time are
+        slept in `select`, which is exact (it sees the epoll as one file), and the very last moment
+        is polled.
+        """
+        until = self._zero + int(min(look * 1e9, due * 1e9 - _SPIN))
+        poll, streams, over = self._epoll.poll, self._streams, self._over
+        busy, writable = _State.BUSY, select.EPOLLOUT  # looked up once: this is the hot loop
+        while True:
+            asked = time.time_ns()
+            self._stall = max(self._stall, asked - (self._poll_ended or asked))
+            left = until - asked
+            if left > 2 * _MS:
+                events = poll(left // _MS * 1e-3 - 1e-3)
+            elif left > 0 and due < look:
+                select.select((self._epoll,), (), (), left * 1e-9)
+                events = poll(0)
             else:
-                self._greet(stream)
+                events = poll(0 if left <= 0 else left * 1e-9)
+            now = time.time_ns()
+            # Without the kernel's stamps: what was ready at once may have been ready since the
+            # last poll; what woke us was not ready when we asked.
+            self._ready_since = asked if now - asked > 100_000 else self._poll_ended or asked
+            self._poll_ended = now
+            self._reads += len(events)
+            for fd, mask in events:
+                stream = streams.get(fd)
+                if stream is None:
+                    continue
+                if stream.state is busy:
+                    if mask & writable:
+                        self._push(stream)
+                    if mask != writable:
+                        self._read(stream)
+                elif stream.state is _State.IDLE:  # the server closed it, or talks out of turn
+                    self._drop(stream, None)
+                else:
+                    self._greet(stream)
+            if now >= until or self._over != over or self._stopped:
+                return
 
     def _finished(self, now: float) -> bool:
         plan = self._plan
@@ -377,9 +399,9 @@ class Driver:
             self._stopped, self._why = "unfinished", f"the limit of {plan.limit:g} s was reached"
             return True
         lasting = math.inf if plan.duration is None else plan.duration
-        if self._window_from is not None and math.isinf(self._window_to):
-            over = self._exhausted or now >= self._window_from + lasting
-            self._window_to = now if over else math.inf
+        since = self._window_from
+        if since is not None and (self._exhausted or now >= since + lasting):
+            self._close_window(now)
         if math.isinf(self._window_to):
             return self._exhausted and self._sent == self._over and not self._turns
         return self._released and not self._window_left
@@ -444,8 +466,13 @@ class Driver:
 
     def _open_window(self, now: float) -> None:
         self._window_from = now
-        self._window_cpu = time.process_time()
+        self._window_cpu = -time.process_time()
         self._stall = 0
+
+    def _close_window(self, now: float) -> None:
+        if self._window_from is not None and math.isinf(self._window_to):
+            self._window_to = now
+            self._window_cpu += time.process_time()
 
     def _leave(self, id: int) -> None:
         """The client of that request goes away, if it still waits for anything."""
@@ -467,7 +494,7 @@ class Driver:
         if slot is not None:
             self._slot_of[request.id] = slot
         if self._window_sent == self._wanted:  # this one is only there to hold the load
-            self._window_to = min(self._window_to, self._clock())
+            self._close_window(self._clock())
         if self._window_from is not None and math.isinf(self._window_to):
             self._window_sent += 1
             self._window_left.add(request.id)
@@ -480,6 +507,7 @@ class Driver:
             max_tokens=request.max_tokens,
             due=due,
             built=prepared.built,
+            zero=self._zero,
         )
         if self._plan.cancel is not None and self._plan.cancel.chosen(request.id):
             heapq.heappush(self._leaving, (due + self._plan.cancel.after, request.id))
@@ -517,7 +545,7 @@ class Driver:
             stream = self._free.pop()
             if stream.sock.fileno() < 0:
                 continue
-            if now - stream.since < _IDLE_LIMIT:
+            if now - self._seconds(stream.since) < _IDLE_LIMIT:
                 return stream
             self._drop(stream, None)
         return None
@@ -577,10 +605,11 @@ class Driver:
             data, _ = receive(stream.sock)
         except BlockingIOError:
             return b""
-        self._segments(stream, len(data))
+        stream.received += len(data)
+        stream.reads += 1
         if not data:
             raise ConnectionResetError(0, "closed before the connection was ready")
-        return data
+        return bytes(data)
 
     def _tunnelled(self, stream: _Stream) -> bool:
         stream.head += self._heard(stream)
@@ -605,7 +634,7 @@ class Driver:
     def _settle(self, stream: _Stream) -> None:
         """A connection is ready: for the request that waits for it, or for a later one."""
         stream.state = _State.IDLE
-        stream.since = self._clock()
+        stream.since = time.time_ns()
         if stream.capture is not None:
             self._send(stream)
         else:
@@ -638,12 +667,13 @@ class Driver:
             more = select.EPOLLOUT if stream.writing else 0
             self._epoll.modify(stream.sock.fileno(), select.EPOLLIN | more)
         if not stream.writing:
-            capture.sent_last = stream.since = self._clock()
+            stream.since = time.time_ns()
+            capture.sent_last = self._seconds(stream.since)
 
     # --- reading ---
 
     def _read(self, stream: _Stream) -> None:
-        before = self._clock()
+        began = time.time_ns()
         try:
             data, stamp = receive(stream.sock)
         except BlockingIOError:
@@ -651,33 +681,41 @@ class Driver:
         except OSError as why:
             self._drop(stream, Failure("reset", why.strerror or str(why)))
             return
-        now = time.time_ns()
-        lag = (now - (stamp or self._ready_since)) * 1e-9
-        if not stamp:
-            stamp = now
-            self._kernel_stamps = self._kernel_stamps and not data
-        at = (stamp - self._zero) * 1e-9
-        came = self._segments(stream, len(data))
-        # A full read may have left packets behind: they came after this stamp, not after the read.
-        since, stream.since = stream.since, before if len(data) < READ_SIZE else at
+        now, size = time.time_ns(), len(data)
+        if stamp:
+            lag = now - stamp
+        else:
+            stamp, lag = now, now - self._ready_since
+            self._kernel_stamps = self._kernel_stamps and not size
+        stream.received += size
+        stream.reads += 1
+        since, stream.since = stream.since, began
+        if size == READ_SIZE:
+            # It may have left packets behind: they came after this stamp, not after the read.
+            stream.since, stream.segments = stamp, None
         capture, response = stream.capture, stream.response
         assert capture is not None
         try:
-            if not data:
+            body = b""
+            if not size:
                 response.eof()
+            elif stream.tls is None:
+                body = response.feed(data)
             else:
-                if stream.tls is not None:
-                    stream.tls.took(data)
-                    data = stream.tls.plain()
-                body = response.feed(data) if data else b""
-                if capture.headers_at is None and response.status is not None:
-                    capture.headers_at = at
-                    capture.status, capture.headers = response.status, response.headers
-                if body:
-                    capture.reads.append(Read(at, lag, since, body, came))
-                    self._reads += 1
+                stream.tls.took(data)
+                if plain := stream.tls.plain():
+                    body = response.feed(plain)
+            if capture.status is None and response.status is not None:
+                capture.headers_at = self._seconds(stamp)
+                capture.status, capture.headers = response.status, response.headers
+            if body:
+                # One event that ends the read came at its stamp in any case: nearly all of them.
+                one = body.find(b"\n\n") == len(body) - 2
+                came = 0 if one else self._segments(stream)
+                capture.packed.append(pack_read(stamp, lag, since, came) + body)
         except (ProtocolError, ssl.SSLError) as why:
-            self._drop(stream, Failure("protocol" if data else "closed", str(why)), at)
+            failure = Failure("protocol" if size else "closed", str(why))
+            self._drop(stream, failure, self._seconds(stamp))
             return
         if response.complete:
             stream.capture = None
@@ -687,20 +725,24 @@ class Driver:
                 self._free.append(stream)
             else:
                 self._drop(stream, None)
-            self._end(capture, None, at)
+            self._end(capture, None, self._seconds(stamp))
 
-    def _segments(self, stream: _Stream, size: int) -> int:
-        """How many TCP segments the last `size` bytes came in; 0 if that cannot be known.
+    def _segments(self, stream: _Stream) -> int:
+        """How many TCP segments the last read came in; 0 if that cannot be known.
 
-        It is known only if nothing had come that was not read yet, now and at the read before.
+        It is known only if nothing had come that was not read yet, now and when it was last asked;
+        and of several reads since then only if each was one segment.
         """
-        stream.received += size
         received, segments = count_segments(stream.sock)
         before, stream.segments = stream.segments, None
+        reads, stream.reads = stream.reads, 0
         if received != stream.received:
             return 0
         stream.segments = segments
-        return 0 if before is None else segments - before
+        if before is None:
+            return 0
+        came = segments - before
+        return came if reads == 1 else int(came == reads)
 
     # --- ending requests ---
 
@@ -780,8 +822,8 @@ class Driver:
         elif capture is not None and capture.sent_first is not None:
             if now - capture.sent_first > patience.total:
                 return Failure("timeout", f"no end within {patience.total:g} s")
-            if not capture.reads and now - capture.sent_first > patience.first:
+            if not capture.packed and now - capture.sent_first > patience.first:
                 return Failure("timeout", f"nothing within {patience.first:g} s")
-            if capture.reads and now - capture.reads[-1].at > patience.silence:
+            if capture.packed and now - self._seconds(stream.since) > patience.silence:
                 return Failure("timeout", f"silent for {patience.silence:g} s")
         return None

@@ -71,22 +71,22 @@ def opened(address: Address) -> tuple[socket.socket, bool]:
     return sock, stamped
 
 
-_buffer = bytearray(READ_SIZE)  # shared: a fresh one for each read would cost more than the read
-_view = memoryview(_buffer)
+# Shared by all: a fresh one for each read would cost more than the read.
+_view = memoryview(bytearray(READ_SIZE))
+_views = (_view,)
 
 
-def receive(sock: socket.socket) -> tuple[bytes, int]:
+def receive(sock: socket.socket) -> tuple[memoryview, int]:
     """What has come, and the kernel's stamp of its last packet in nanoseconds (0: none).
 
-    Raises BlockingIOError if nothing has come, OSError if the connection broke.
+    What has come lies there only until the next call. Raises BlockingIOError if nothing has come,
+    OSError if the connection broke.
     """
-    size, ancillary, _, _ = sock.recvmsg_into((_buffer,), _ANCILLARY)
-    data = bytes(_view[:size])
-    for level, kind, payload in ancillary:
-        if kind == SO_TIMESTAMPNS and level == socket.SOL_SOCKET:
-            seconds, nanoseconds = _TIMESPEC.unpack_from(payload)
-            return data, seconds * 1_000_000_000 + nanoseconds
-    return data, 0
+    size, ancillary, _, _ = sock.recvmsg_into(_views, _ANCILLARY)
+    if not ancillary:
+        return _view[:size], 0
+    seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])  # we asked for nothing but stamps
+    return _view[:size], seconds * 1_000_000_000 + nanoseconds
 
 
 # In Linux's struct tcp_info: tcpi_bytes_received at 128, tcpi_data_segs_in at 152.
@@ -122,7 +122,7 @@ class Tls:
             return False
         return True
 
-    def took(self, data: bytes) -> None:
+    def took(self, data: bytes | memoryview) -> None:
         """Bytes from the socket."""
         self._incoming.write(data)
 

@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -24,7 +24,7 @@ from latok.wire.dialects import Dialect, Reply, error_text
 from latok.wire.sse import Event
 
 
-class Read(msgspec.Struct, array_like=True, gc=False):
+class Read(NamedTuple):
     """One read of the socket that held body bytes.
 
     `at`: the kernel's stamp of the last packet in it (our clock after the read where the kernel
@@ -36,12 +36,22 @@ class Read(msgspec.Struct, array_like=True, gc=False):
     at: float
     lag: float
     since: float
+    segments: int
     body: bytes
-    segments: int = 0
+
+
+# A read as it is kept: the stamp, the lag and `since` in nanoseconds of the wall clock, segments;
+# the body follows. Objects for each read would cost more, when they are made, written and freed,
+# than the reading itself.
+_READ = struct.Struct("<qqqI")
+pack_read = _READ.pack
 
 
 class Capture(msgspec.Struct, array_like=True, kw_only=True):
-    """All that the read path keeps of one request. Times in seconds from the start of the run."""
+    """All that the read path keeps of one request. Times in seconds from the start of the run.
+
+    `packed`: its reads, each as `pack_read` and the body; `zero`: the run's start in their times.
+    """
 
     id: int
     app: str
@@ -56,11 +66,22 @@ class Capture(msgspec.Struct, array_like=True, kw_only=True):
     closed_at: float | None = None
     status: int | None = None
     headers: list[tuple[str, str]] = []
-    reads: list[Read] = []
+    zero: int = 0
+    packed: list[bytes] = []
     error: Failure | None = None
     connection: Connection = Connection()
     kernel_stamps: bool = True
     built: float | None = None
+
+    @property
+    def reads(self) -> list[Read]:
+        """The reads of the socket, unpacked."""
+        found, zero, size = [], self.zero, _READ.size
+        for packed in self.packed:
+            at, lag, since, segments = _READ.unpack_from(packed)
+            times = (at - zero) * 1e-9, lag * 1e-9, (since - zero) * 1e-9
+            found.append(Read(*times, segments, packed[size:]))
+        return found
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -172,26 +193,26 @@ def _chunks(
 ) -> tuple[Chunk, ...]:
     """The events as chunks; `marks` takes how much of the answer's text was there when."""
     stream = dialect.splitter(content_type)
+    reads = capture.reads
     if stream is None:
-        body = b"".join(read.body for read in capture.reads)
-        if not capture.reads or not body:
+        body = b"".join(read.body for read in reads)
+        if not body:
             return ()
-        last = capture.reads[-1]
+        last = reads[-1]
         seen = reply.whole(body)
         marks.append((sum(map(len, reply.text)), last.at))
         return tuple(Chunk(last.at, s.tokens, s.kind, lag=last.lag) for s in seen)
     chunks: list[Chunk] = []
     heard = length = 0
-    for read in capture.reads:
+    for read in reads:
         events = stream.feed(read.body)
         chunks += _stamped(events, read, reply, stream.pending, capture.kernel_stamps)
         if len(reply.text) > heard:
             length += sum(map(len, reply.text[heard:]))
             heard = len(reply.text)
             marks.append((length, read.at))
-    if capture.reads and capture.error is None:  # of a broken stream the last event may be cut
-        last = capture.reads[-1]
-        chunks += _stamped(stream.end(), last, reply, False, capture.kernel_stamps)
+    if reads and capture.error is None:  # of a broken stream the last event may be cut
+        chunks += _stamped(stream.end(), reads[-1], reply, False, capture.kernel_stamps)
     return tuple(chunks)
 
 

@@ -48,17 +48,20 @@ class Response:
         "_parser",
         "complete",
         "headers",
+        "on_body",
         "status",
     )
 
     def __init__(self) -> None:
+        self._body: list[bytes] = []  # of the bytes being fed
+        self.on_body = self._body.append  # what llhttp calls; no frame of ours for each piece
         self._parser: Any = httptools.HttpResponseParser(self)
         self.restart()
 
     def restart(self) -> None:
         """Makes ready for the next response on the same connection."""
         self._bare = 0
-        self._body: list[bytes] = []
+        self._body.clear()
         self._delimited = False
         self._interim = False
         self._keep = False
@@ -70,7 +73,7 @@ class Response:
         """Breaks the cycle with the parser: the collector is off while we measure."""
         self._parser = None
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes:
         """Body bytes in `data`. Raises ProtocolError for what is not HTTP.
 
         Bytes after the end of the response are refused: we never pipeline.
@@ -91,7 +94,7 @@ class Response:
             return b""
         self._bare = 0
         whole = body[0] if len(body) == 1 else b"".join(body)
-        self._body = []
+        body.clear()
         return whole
 
     def eof(self) -> None:
@@ -129,9 +132,6 @@ class Response:
             name == "content-length" or (name == "transfer-encoding" and "chunked" in value)
             for name, value in self.headers
         )
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
 
     def on_message_complete(self) -> None:
         self.complete = not self._interim
