@@ -246,8 +246,10 @@ def _may_be_worse(name: str, e: _Estimate, margin: float, alpha: float) -> bool:
     if e.freedom <= 0:
         return True
     low, high = _interval(e, alpha)
-    return -low > _limit(name, margin) if _kind(name) in _MORE_IS_BETTER else high > _limit(
-        name, margin
+    return (
+        -low > _limit(name, margin)
+        if _kind(name) in _MORE_IS_BETTER
+        else high > _limit(name, margin)
     )
 
 
@@ -313,7 +315,7 @@ class _Blocks(NamedTuple):
     """One side, cut: the block of each request, and of each block its seconds and its tokens."""
 
     of: NDArray[np.int64]
-    count: int
+    size: int
     seconds: Floats
     tokens: Floats
     latency: dict[str, Floats]
@@ -328,7 +330,7 @@ def _estimates(
     rng = np.random.default_rng(seed)
     if interleaved:
         cut = [_joined(side) for side in (ours, theirs)]
-        blocks = [side.count for side in cut]
+        blocks = [side.size for side in cut]
         spreads = [_spread(cut, rng)]
     else:
         blocks = [_fair_blocks(side[0]) for side in (ours, theirs)]
@@ -338,7 +340,7 @@ def _estimates(
             _corrected(_spread([whole], rng), _spread([half], rng))
             for whole, half in zip(cut, halves, strict=True)
         ]
-    truly = [_values(side, np.ones((1, side.count), dtype=np.int64)) for side in cut]
+    truly = [_values(side, np.ones((1, side.size), dtype=np.int64)) for side in cut]
     found = {}
     for name in (*_LATENCIES, "throughput", *_SHARES):
         a, b = (float(side[name][0]) for side in truly)
@@ -362,7 +364,7 @@ def _estimates(
 def _spread(cut: Sequence[_Blocks], rng: np.random.Generator) -> dict[str, float]:
     """The variance of each metric as blocks are drawn anew: of one side, or of the difference of
     two whose blocks belong together. Drawing from k blocks shows (k − 1) / k of it."""
-    k = cut[0].count
+    k = cut[0].size
     weights = rng.multinomial(k, np.full(k, 1.0 / k), size=_RESAMPLES)
     drawn = [_values(side, weights) for side in cut]
     found = {}
@@ -396,17 +398,14 @@ def _least_error(pair: tuple[float, float], cut: Sequence[_Blocks], name: str) -
 def _joined(side: Sequence[Stretch]) -> _Blocks:
     """Each stretch is a block."""
     sizes = [len(each.at) for each in side]
-    inside = [
-        (each.arrived >= each.window[0]) & (each.arrived < each.window[1]) for each in side
-    ]
+    inside = [(each.arrived >= each.window[0]) & (each.arrived < each.window[1]) for each in side]
     return _Blocks(
         of=np.repeat(np.arange(len(side)), sizes),
-        count=len(side),
+        size=len(side),
         seconds=np.asarray([each.window[1] - each.window[0] for each in side]),
         tokens=np.asarray([e.tokens[i].sum() for e, i in zip(side, inside, strict=True)]),
         latency={
-            name: np.concatenate([each.latency[name] for each in side])
-            for name in side[0].latency
+            name: np.concatenate([each.latency[name] for each in side]) for name in side[0].latency
         },
         met=np.concatenate([each.met for each in side]),
         failed=np.concatenate([each.failed for each in side]),
@@ -431,7 +430,7 @@ def _cut_up(run: Stretch, count: int) -> _Blocks:
         edges[1:-1] = run.at[np.searchsorted(of, np.arange(1, count))]
     return _Blocks(
         of=of,
-        count=count,
+        size=count,
         seconds=np.diff(edges),
         tokens=np.histogram(run.arrived, bins=edges, weights=run.tokens)[0],
         latency=dict(run.latency),
@@ -453,8 +452,8 @@ def _values(side: _Blocks, weights: NDArray[np.int64]) -> dict[str, Floats]:
         found["throughput"] = (weights @ side.tokens) / seconds
         for name, values in (("attainment", side.met), ("failures", side.failed)):
             known = ~np.isnan(values)
-            total = np.bincount(side.of[known], minlength=side.count)
-            hits = np.bincount(side.of[known], values[known], minlength=side.count)
+            total = np.bincount(side.of[known], minlength=side.size)
+            hits = np.bincount(side.of[known], values[known], minlength=side.size)
             found[name] = (weights @ hits) / (weights @ total)
     return found
 

@@ -19,8 +19,8 @@ QUANTILES = {"p5": 0.05, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p95": 0.95, "p99":
 class Summary(msgspec.Struct, frozen=True):
     """One metric over the requests of a window. A quantile is None where too few requests tell it.
 
-    `ci95`: 95 % interval by name of the quantile. `ess`: how many independent requests would tell as
-    much as these `n`, of which neighbours are alike.
+    `ci95`: 95 % interval by name of the quantile. `ess`: how many independent requests would tell
+    as much as these `n`, of which neighbours are alike.
     """
 
     n: int

@@ -108,7 +108,7 @@ def _blocks(values: Floats, times: Floats) -> NDArray[np.int64] | None:
 def block_count(n: int, together: float) -> int:
     """Into how many blocks to cut `n` values of which so many neighbours are alike: each is as long
     as n^(1/3), or as twice what is alike, but there are 8 of them (all, where there are fewer)."""
-    most = min(math.ceil(n ** (2 / 3)), _MAX_BLOCKS)
+    most = min(math.ceil(math.cbrt(n) ** 2), _MAX_BLOCKS)
     return max(min(most, int(n / (2.0 * together))), min(_MIN_BLOCKS, most))
 
 
