@@ -242,6 +242,7 @@ def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Po
         billed=billed([tokens for tokens in bills if tokens]) if None not in bills else (),
         users=users(slo, good, open_loop=isinstance(manifest.load, Open)),
         run=run,
+        ended_by=manifest.ended_by,
     )
     return charged(found, manifest.prices, manifest.energy)
 
@@ -348,12 +349,12 @@ def _throughput(manifest: Manifest, requests: Sequence[Digest]) -> Throughput:
         input_tokens_per_s=sum(n or 0 for n in read) / seconds if seconds else None,
         requests_per_s=len(ended) / seconds if seconds else 0.0,
         window_s=seconds,
-        ci95=_rate_interval(arrived[inside], weights[inside], start, end) if known else None,
+        ci95=rate_interval(arrived[inside], weights[inside], start, end) if known else None,
         whole_run_output_tokens_per_s=everywhere / whole if whole else None,
     )
 
 
-def _rate_interval(
+def rate_interval(
     times: Floats, weights: Small, start: float, end: float
 ) -> tuple[float, float] | None:
     """A 95 % interval of the tokens per second, by bootstrap over ten stretches of the window."""

@@ -165,7 +165,8 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One operating point. `billed` is empty where the tokens of a request are not known."""
+    """One operating point. `billed` is empty where the tokens of a request are not known;
+    `ended_by`: what ended the window, where it could end as soon as enough was known."""
 
     id: str
     target: Target
@@ -187,6 +188,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     energy: Energy | None = None
     quality: None = None
     run: str = ""
+    ended_by: str = ""
     schema: str = "latok.point/1"
 
     @property

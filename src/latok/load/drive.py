@@ -283,6 +283,7 @@ class Driver:
         self._sent = self._over = self._failed = self._reads = self._tokens = 0
         self._failed_in_a_row = 0
         self._exhausted = False  # there is nothing more to ask
+        self._enough = False  # what was asked is known
         self._stopped: Literal["", "interrupted", "unfinished"] = ""
         self._why = ""
         self._kernel_stamps = True
@@ -293,6 +294,10 @@ class Driver:
     def stop(self, *_: Any) -> None:
         """Ends the run now; what is in flight is kept as it is and marked `cut`."""
         self._stopped = self._stopped or "interrupted"
+
+    def close_window(self, *_: Any) -> None:
+        """Enough is known: the window closes now, and what was sent in it is waited for."""
+        self._enough = True
 
     def release(self, *_: Any) -> None:
         """Of several processes: all have their windows, none needs to hold its load any longer."""
@@ -378,7 +383,7 @@ class Driver:
             return True
         lasting = math.inf if plan.duration is None else plan.duration
         if self._window_from is not None and math.isinf(self._window_to):
-            over = self._exhausted or now >= self._window_from + lasting
+            over = self._exhausted or self._enough or now >= self._window_from + lasting
             self._window_to = now if over else math.inf
         if math.isinf(self._window_to):
             return self._exhausted and self._sent == self._over and not self._turns
