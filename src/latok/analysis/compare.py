@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latok.analysis.digest import Digest
-from latok.analysis.metrics import arrivals, in_window, judged, steady_part
+from latok.analysis.metrics import arrivals, cut_short, in_window, judged, steady_part
 from latok.analysis.point import Interval
 from latok.analysis.stats import Floats, alike, allowed
-from latok.records import Manifest, Open, Record
+from latok.records import Manifest, Open
 from latok.workload.slo import parse_slo
 
 Verdict = Literal["better", "worse", "same", "undecided"]
@@ -129,14 +129,12 @@ def stretch(manifest: Manifest, requests: Sequence[Digest], slo: str) -> Stretch
         latency={name: latency(name) for name in ("ttft", "tpot", "e2e")},
         met=np.asarray([met(each) for each in rows], dtype=np.float64),
         # what our own end cut off is no failure of the target's
-        failed=np.asarray([not (each.ok or _cut(each.record)) for each in rows], dtype=np.float64),
+        failed=np.asarray(
+            [not (each.ok or cut_short(each.record)) for each in rows], dtype=np.float64
+        ),
         arrived=arrived,
         tokens=tokens.astype(np.float64),
     )
-
-
-def _cut(record: Record) -> bool:
-    return record.error is not None and record.error.kind == "cut"
 
 
 # --- the verdict ---------------------------------------------------------------------------------

@@ -205,7 +205,7 @@ def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Po
     counts = Counts(
         offered=len(window),
         ok=len(good),
-        failed=sum(not each.ok and not _cut_short(each.record) for each in window),
+        failed=sum(not each.ok and not cut_short(each.record) for each in window),
         unfinished=sum(_error(each.record) == "cut" for each in window),
         cancelled=sum(_error(each.record) == "cancelled" for each in window),
     )
@@ -282,7 +282,7 @@ def _error(record: Record) -> str:
     return record.error.kind if record.error is not None else ""
 
 
-def _cut_short(record: Record) -> bool:
+def cut_short(record: Record) -> bool:
     """Whether we ended it ourselves: with the run, or as a client that goes away."""
     return _error(record) in ("cut", "cancelled")
 
@@ -380,7 +380,7 @@ def judged(request: Digest, clause: Clause, open_loop: bool) -> bool | None:
     """Whether a request met a clause; None where it does not apply (or is not over: censored)."""
     name = "ttft_user" if open_loop and clause.metric == "ttft" else clause.metric
     value, record = request.metrics[name], request.record
-    if _cut_short(record):
+    if cut_short(record):
         if value is not None and value >= clause.limit:
             return False
         waited = (record.closed_at or record.due) - record.due
