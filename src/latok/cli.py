@@ -168,7 +168,7 @@ def _sends_load(command: Callable[..., None]) -> Callable[..., None]:
 
 def _asked(context: typer.Context) -> Experiment:
     """One frozen value from argv: a file's words, then what stands on the command line."""
-    from latok.jobs.experiment import Experiment, from_toml, number
+    from latok.jobs.experiment import Experiment, from_toml, number, part
 
     known = {field.name for field in dataclasses.fields(Experiment)}
     given = {name: value for name, value in context.params.items() if name in known}
@@ -185,6 +185,8 @@ def _asked(context: typer.Context) -> Experiment:
             continue
         if name in ("budget", "duration"):
             asked[name] = number(value, f"--{name}")
+        elif name == "precision":
+            asked[name] = part(value, "--precision")
         elif name in ("requests", "highest", "concurrency", "max_requests", "max_tokens_spent"):
             asked[name] = round(number(value, f"--{name.replace('_', '-')}"))
         else:
@@ -222,6 +224,10 @@ def map(  # the command's name, not the builtin
         str | None, _option("Never more than this many at a time.", _HOW, default="256")
     ] = None,
     dry_run: DryRun = False,
+    precision: Annotated[
+        str | None,
+        _option("End a point once its SLO is decided, or its main metric as exact as 5%.", _HOW),
+    ] = None,
     runs: Runs = None,
     resume: Annotated[
         str | None, _option("Go on with an interrupted map: its folder, or 'last'.", _WHERE)
@@ -294,6 +300,10 @@ def measure(
         str | None, _option("Measure so long, warm-up apart.", _HOW, default="30s")
     ] = None,
     dry_run: DryRun = False,
+    precision: Annotated[
+        str | None,
+        _option("End a point once its SLO is decided, or its main metric as exact as 5%.", _HOW),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

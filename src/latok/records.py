@@ -216,7 +216,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     `client_cpu_s`: CPU time of the driver's processes in the window. `client_stall_s`: the longest
     that their loop was away from its sockets there, None where that is not known. `prices`: as they
-    were when it was measured, None where they are not known.
+    were when it was measured, None where they are not known. `ended_by`: what ended the window,
+    where it could end as soon as enough was known.
     """
 
     id: str
@@ -239,6 +240,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     client_stall_s: float | None = None
     prices: Prices | None = None
     energy: EnergyUse | None = None
+    ended_by: str = ""
     schema: str = "latok.run/1"
 
 

@@ -18,6 +18,7 @@ from latok.analysis.cost import billed, charged, tokens_of
 from latok.analysis.digest import Digest, Small
 from latok.analysis.point import (
     QUANTILES,
+    Check,
     ClauseResult,
     Counts,
     Goodput,
@@ -25,7 +26,15 @@ from latok.analysis.point import (
     Summary,
     Throughput,
 )
-from latok.analysis.stats import Floats, quantile, quantile_intervals, share_interval
+from latok.analysis.stats import (
+    Floats,
+    alike,
+    effective_size,
+    quantile,
+    quantile_intervals,
+    share_interval,
+)
+from latok.analysis.steady import LATENCIES, Series, steady
 from latok.analysis.users import reading, users
 from latok.records import VISIBLE_KINDS, Chunk, Manifest, Open, Record
 from latok.workload.slo import Clause, Slo, parse_slo
@@ -185,16 +194,18 @@ def in_window(record: Record, manifest: Manifest) -> bool:
 
 
 def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Point:
-    """Summarises a run. `records` may be any records of it, and are taken one by one; those outside
-    the window only count for the tokens that arrived inside it and for the whole run's throughput.
+    """Summarises the steady part of a run. `records` may be any records of it, and are taken one by
+    one; those outside the window only count for the tokens that arrived inside it and for the whole
+    run's throughput.
     """
     everything = [digest(record) for record in records]
+    manifest, constancy = steady_part(manifest, everything)
     window = [each for each in everything if in_window(each.record, manifest)]
     good = [each for each in window if each.ok]
     counts = Counts(
         offered=len(window),
         ok=len(good),
-        failed=sum(not each.ok and not _cut_short(each.record) for each in window),
+        failed=sum(not each.ok and not cut_short(each.record) for each in window),
         unfinished=sum(_error(each.record) == "cut" for each in window),
         cancelled=sum(_error(each.record) == "cancelled" for each in window),
     )
@@ -218,37 +229,84 @@ def point(manifest: Manifest, records: Iterable[Record], *, run: str = "") -> Po
         throughput=throughput,
         goodput=_goodput(slo, window, throughput.window_s, isinstance(manifest.load, Open)),
         instrument=audit.instrument(manifest, window, metrics),
-        checks=audit.checks(
-            manifest,
-            [each.record for each in everything],
-            [each.record for each in window],
+        checks=(
+            constancy,
+            *audit.checks(
+                manifest,
+                [each.record for each in everything],
+                [each.record for each in window],
+            ),
         ),
         tokens=_tokens(good),
         token_source=_source(good),
         billed=billed([tokens for tokens in bills if tokens]) if None not in bills else (),
         users=users(slo, good, open_loop=isinstance(manifest.load, Open)),
         run=run,
+        ended_by=manifest.ended_by,
     )
     return charged(found, manifest.prices, manifest.energy)
+
+
+def steady_part(manifest: Manifest, requests: Sequence[Digest]) -> tuple[Manifest, Check]:
+    """The manifest with the steady part of the run as its window, and the check that says so."""
+    window = [each for each in requests if each.ok and in_window(each.record, manifest)]
+    records = [each.record for each in requests]
+    return steady(manifest, records, _series(manifest, requests, window))
+
+
+def _series(
+    manifest: Manifest, requests: Sequence[Digest], window: Sequence[Digest]
+) -> list[Series]:
+    """What must keep its level in a steady run: first tokens, pace, and tokens per second."""
+    found = []
+    for name in LATENCIES:
+        rows = sorted((each.record.due, v) for each in window if (v := each.metrics[name]))
+        at, values = np.asarray(rows, dtype=np.float64).reshape(-1, 2).T
+        found.append(Series(name, at, np.log(np.maximum(values, 1e-6))))
+    if manifest.window is not None and window:
+        arrived, weights = arrivals(requests)
+        edges = np.linspace(*manifest.window, min(len(window), 200) + 1)
+        rates = np.histogram(arrived, bins=edges, weights=weights)[0]
+        if rates.any():
+            found.append(Series("throughput", edges[:-1], rates / rates.mean()))
+    return found
+
+
+def arrivals(requests: Sequence[Digest]) -> tuple[Floats, Small]:
+    """When tokens arrived, seconds from the run's start, and how many at each time."""
+    arrived = np.concatenate([each.at for each in requests] or [np.empty(0)])
+    return arrived, np.concatenate([each.weight for each in requests] or [np.empty(0, np.float32)])
 
 
 def _error(record: Record) -> str:
     return record.error.kind if record.error is not None else ""
 
 
-def _cut_short(record: Record) -> bool:
+def cut_short(record: Record) -> bool:
     """Whether we ended it ourselves: with the run, or as a client that goes away."""
     return _error(record) in ("cut", "cancelled")
 
 
 def _summary(requests: Sequence[Digest], name: str) -> Summary:
-    """A metric of the good requests; `gap` is pooled over all of theirs, not one per request."""
+    """A metric of the good requests; `gap` is pooled over all of theirs, not one per request.
+
+    What came from one session has one time, its first, so that no block cuts it in two.
+    """
+    requests = sorted(requests, key=lambda each: each.record.due)
+    begun: dict[str, float] = {}
+    for record in (each.record for each in requests if each.record.session):
+        begun.setdefault(record.session, record.due)
+    dues = [begun.get(each.record.session, each.record.due) for each in requests]
     if name == "gap":
         found = [each.gaps for each in requests]
         array = np.concatenate(found) if found else np.empty(0)
-        times = np.repeat([each.record.due for each in requests], [len(gaps) for gaps in found])
+        times = np.repeat(dues, [len(gaps) for gaps in found])
     else:
-        known = [(v, each.record.due) for each in requests if (v := each.metrics[name]) is not None]
+        known = [
+            (v, due)
+            for each, due in zip(requests, dues, strict=True)
+            if (v := each.metrics[name]) is not None
+        ]
         array, times = np.asarray(known, dtype=np.float64).reshape(-1, 2).T
     if not len(array):
         return Summary(n=0)
@@ -256,6 +314,7 @@ def _summary(requests: Sequence[Digest], name: str) -> Summary:
     found_quantiles = {label: quantile(array, q) for label, q in QUANTILES.items()}
     return Summary(
         n=len(array),
+        ess=effective_size(array),
         mean=float(array.mean()),
         **found_quantiles,
         ci95={
@@ -272,8 +331,7 @@ def _throughput(manifest: Manifest, requests: Sequence[Digest]) -> Throughput:
         return Throughput(None, None, 0.0, 0.0)
     start, end = manifest.window
     seconds = end - start
-    arrived = np.concatenate([each.at for each in requests] or [np.empty(0)])
-    weights = np.concatenate([each.weight for each in requests] or [np.empty(0, np.float32)])
+    arrived, weights = arrivals(requests)
     inside = (arrived >= start) & (arrived < end)
     records = [each.record for each in requests]
     ended = [
@@ -291,12 +349,12 @@ def _throughput(manifest: Manifest, requests: Sequence[Digest]) -> Throughput:
         input_tokens_per_s=sum(n or 0 for n in read) / seconds if seconds else None,
         requests_per_s=len(ended) / seconds if seconds else 0.0,
         window_s=seconds,
-        ci95=_rate_interval(arrived[inside], weights[inside], start, end) if known else None,
+        ci95=rate_interval(arrived[inside], weights[inside], start, end) if known else None,
         whole_run_output_tokens_per_s=everywhere / whole if whole else None,
     )
 
 
-def _rate_interval(
+def rate_interval(
     times: Floats, weights: Small, start: float, end: float
 ) -> tuple[float, float] | None:
     """A 95 % interval of the tokens per second, by bootstrap over ten stretches of the window."""
@@ -309,11 +367,20 @@ def _rate_interval(
     return float(low), float(high)
 
 
-def _judged(request: Digest, clause: Clause, open_loop: bool) -> bool | None:
+def clause_value(request: Digest, clause: Clause, open_loop: bool) -> float | None:
+    """What a clause judges a request by: in an open loop a first token counts from when it was due.
+
+    Infinite for a request that failed.
+    """
+    name = "ttft_user" if open_loop and clause.metric == "ttft" else clause.metric
+    return request.metrics[name] if request.ok else np.inf
+
+
+def judged(request: Digest, clause: Clause, open_loop: bool) -> bool | None:
     """Whether a request met a clause; None where it does not apply (or is not over: censored)."""
     name = "ttft_user" if open_loop and clause.metric == "ttft" else clause.metric
     value, record = request.metrics[name], request.record
-    if _cut_short(record):
+    if cut_short(record):
         if value is not None and value >= clause.limit:
             return False
         waited = (record.closed_at or record.due) - record.due
@@ -327,16 +394,23 @@ def _judged(request: Digest, clause: Clause, open_loop: bool) -> bool | None:
 
 
 def _goodput(slo: Slo, window: Sequence[Digest], seconds: float, open_loop: bool) -> Goodput:
-    judged = [[_judged(each, c, open_loop) for c in slo.clauses] for each in window]
+    window = sorted(window, key=lambda each: each.record.due)
+    rows = [[judged(each, c, open_loop) for c in slo.clauses] for each in window]
     results = tuple(
-        _clause_result(clause, [row[n] for row in judged]) for n, clause in enumerate(slo.clauses)
+        _clause_result(
+            clause,
+            [row[n] for row in rows],
+            [clause_value(each, clause, open_loop) for each in window],
+        )
+        for n, clause in enumerate(slo.clauses)
     )
     decided = [
         (each, False not in row)
-        for each, row in zip(window, judged, strict=True)
+        for each, row in zip(window, rows, strict=True)
         if False in row or (each.ok and True in row) or (each.ok and not slo.clauses)
     ]
     good = [each for each, met in decided if met]
+    one = alike(np.asarray([met for _, met in decided], dtype=np.float64))
     tokens = [each.tokens for each in good]
     verdicts = {result.met for result in results}
     return Goodput(
@@ -344,7 +418,7 @@ def _goodput(slo: Slo, window: Sequence[Digest], seconds: float, open_loop: bool
         met=False if False in verdicts else None if None in verdicts or not decided else True,
         clauses=results,
         attainment=len(good) / len(decided) if decided else None,
-        ci95=share_interval(len(good), len(decided)) if decided else None,
+        ci95=share_interval(len(good) / one, len(decided) / one) if decided else None,
         requests_per_s=len(good) / seconds if seconds else 0.0,
         output_tokens_per_s=(
             sum(n or 0 for n in tokens) / seconds if seconds and None not in tokens else None
@@ -352,14 +426,27 @@ def _goodput(slo: Slo, window: Sequence[Digest], seconds: float, open_loop: bool
     )
 
 
-def _clause_result(clause: Clause, verdicts: Sequence[bool | None]) -> ClauseResult:
+def together(verdicts: Sequence[bool], values: Sequence[float | None]) -> float:
+    """How many neighbouring requests of a clause count as one (`latok.analysis.stats.alike`): by
+    how its misses come in clumps, and where there are too few of them, its slowest tenth."""
+    if verdicts.count(False) >= 5:
+        return alike(np.asarray(verdicts, dtype=np.float64))
+    known = np.round([np.inf if value is None else value for value in values], 6)
+    return alike((known > np.quantile(known, 0.9, method="higher")).astype(np.float64))
+
+
+def _clause_result(
+    clause: Clause, verdicts: Sequence[bool | None], values: Sequence[float | None]
+) -> ClauseResult:
     """Met where the whole interval of the share is above what the clause asks; a share of 100 %
-    can only be refuted, so for `p100` none may fail."""
-    decided = [verdict for verdict in verdicts if verdict is not None]
+    can only be refuted, so for `p100` none may fail. In the order of time."""
+    pairs = [(v, value) for v, value in zip(verdicts, values, strict=True) if v is not None]
+    decided = [verdict for verdict, _ in pairs]
     if not decided:
         return ClauseResult(str(clause), None, None, None)
     hits = sum(decided)
-    low, high = share_interval(hits, len(decided))
+    one = together(decided, [value for _, value in pairs])
+    low, high = share_interval(hits / one, len(decided) / one)
     share = hits / len(decided)
     if clause.quantile == 1.0:
         met: bool | None = hits == len(decided)

@@ -19,7 +19,8 @@ QUANTILES = {"p5": 0.05, "p10": 0.1, "p50": 0.5, "p90": 0.9, "p95": 0.95, "p99":
 class Summary(msgspec.Struct, frozen=True):
     """One metric over the requests of a window. A quantile is None where too few requests tell it.
 
-    `ci95`: 95 % interval by name of the quantile.
+    `ci95`: 95 % interval by name of the quantile. `ess`: how many independent requests would tell
+    as much as these `n`, of which neighbours are alike.
     """
 
     n: int
@@ -31,6 +32,7 @@ class Summary(msgspec.Struct, frozen=True):
     p95: float | None = None
     p99: float | None = None
     ci95: dict[str, Interval] = {}
+    ess: float | None = None
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -163,7 +165,8 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One operating point. `billed` is empty where the tokens of a request are not known."""
+    """One operating point. `billed` is empty where the tokens of a request are not known;
+    `ended_by`: what ended the window, where it could end as soon as enough was known."""
 
     id: str
     target: Target
@@ -185,6 +188,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     energy: Energy | None = None
     quality: None = None
     run: str = ""
+    ended_by: str = ""
     schema: str = "latok.point/1"
 
     @property

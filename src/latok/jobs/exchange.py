@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from latok.analysis.crosswalk import FORMATS, imported
+from latok.analysis.metrics import digest, steady_part
 from latok.errors import UsageError
 from latok.jobs.runs import POINT, read_run, write_beside
 from latok.jobs.session import new_folder
@@ -25,7 +26,8 @@ def export(folder: Path, format: str) -> str:
             f"the run in {folder} ended before its measuring began; "
             f"{' and '.join(_EVERY_REQUEST)} have its requests"
         )
-    return FORMATS[format](manifest, records)
+    # of the same requests as our own numbers
+    return FORMATS[format](steady_part(manifest, [digest(r) for r in records])[0], records)
 
 
 def import_(path: Path, runs: str, *, app: str = "imported") -> list[Path]:

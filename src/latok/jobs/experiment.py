@@ -35,6 +35,7 @@ _ABOVE_ZERO = (
     "max_tokens_spent",
     "price_per_hour",
     "max_cost",
+    "precision",
 )
 TIERS = ("standard", "batch", "priority")
 # With neither --requests nor --duration a point is held this long after its warm-up.
@@ -49,7 +50,8 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)")
 class Experiment:
     """The words of the command line. Seconds; a None is chosen by latok, which says what it chose.
 
-    `budget`: seconds of measuring for a map, start-up apart. `header`: `Name: value` texts.
+    `budget`: seconds of measuring for a map, start-up apart. `precision`: a point ends once half of
+    an interval is this share of its value. `header`: `Name: value` texts.
     `body`: JSON merged into each request. `key_env`: the environment variable with the API key.
     `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
     `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
@@ -77,6 +79,7 @@ class Experiment:
     arrivals: str | None = None
     requests: int | None = None
     duration: float | None = None
+    precision: float | None = None
     budget: float = 120.0
     highest: int = 256
     model: str | None = None
@@ -243,6 +246,13 @@ def number(text: str, what: str) -> float:
     return float(found[1]) * _SUFFIXES[found[2]]
 
 
+def part(text: str, what: str) -> float:
+    """Reads a share: `10%` or `0.1`. Raises UsageError."""
+    if text.strip().endswith("%"):
+        return number(text.strip()[:-1], what) / 100.0
+    return number(text, what)
+
+
 def from_toml(path: Path) -> dict[str, Any]:
     """The words of an experiment's file, the same as on the command line. Raises UsageError."""
     try:
@@ -260,6 +270,8 @@ def from_toml(path: Path) -> dict[str, Any]:
     for word, value in words.items():
         if isinstance(value, list):
             words[word] = tuple(value)
+        elif word == "precision" and isinstance(value, str):
+            words[word] = part(value, f"{word} in {path}")
         elif isinstance(value, str) and known[word].default.__class__ is float:
             words[word] = number(value, f"{word} in {path}")
     return words

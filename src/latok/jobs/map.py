@@ -193,6 +193,7 @@ class _Work:
                 limit=max(2.0 * left, _LEAST),
                 spent=(self._state.requests, self._state.tokens, self._state.usd),
                 cores=cores,
+                precision=asked.precision,
             )
             self._state.requests += held.requests
             self._state.tokens += held.tokens

@@ -21,6 +21,7 @@ from latok.analysis.metrics import point
 from latok.analysis.point import Point
 from latok.errors import TargetError, UsageError
 from latok.jobs.experiment import DURATION, OPEN_WARM_UP, Experiment
+from latok.jobs.look import Look
 from latok.jobs.outlook import session_line
 from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, decoded
@@ -54,6 +55,8 @@ class Held(NamedTuple):
 # What one driver's process bears with its error in the tens of microseconds, and some room: streams
 # of 50 tokens a second, and requests a second (benchmarks/driver_error.py).
 _STREAMS, _RATE = 500, 2000.0
+# With --precision it may take so long to know enough.
+_PATIENCE = 300.0
 _SHARE = 0.6  # of a core: a driver that needs more would read late
 
 
@@ -68,7 +71,7 @@ def measure(
     app = asked.profile(asked.app)
     duration = asked.duration
     if duration is None and asked.requests is None:
-        duration = DURATION
+        duration = DURATION if asked.precision is None else _PATIENCE
     with opened(word, asked, say) as session:
         load = _load(asked, app, session.trace)
         fitting, note = session.fit(app, asked.scale)
@@ -87,6 +90,7 @@ def measure(
             ramp=session.found.seconds if isinstance(load, Closed) and load.concurrency > 1 else 0,
             note=note,
             watch=watch,
+            precision=asked.precision,
         )
     if held.why:
         say(f"ended early: {held.why}")
@@ -130,9 +134,11 @@ def hold_point(
     limit: float | None = None,
     spent: tuple[int, int, float] | None = None,
     cores: float = 0.0,
+    precision: float | None = None,
 ) -> Held:
     """Holds one load and leaves a run's folder. `spent`: requests, tokens and dollars before it;
-    `cores`: how many the driver is thought to need."""
+    `cores`: how many the driver is thought to need. `precision`: its window closes before
+    `duration` or `requests` once the SLO is decided, or the app's first metric known so well."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
@@ -190,15 +196,23 @@ def hold_point(
     with _writing(folder):
         write_manifest(folder, manifest)
     processes = asked.processes or _processes(load, cores)
+    look = None
+    if precision is not None:
+        look = Look(folder / LOG, session.found.dialect, load, app, precision=precision)
     with measured(session.meters) as energy:
         driven = hold(
             plan,
             lambda: session.prepared(workload, _first_id(load)),
             folder / LOG,
             watch=watch,
+            enough=look or (lambda _: False),
             processes=processes,
         )
     manifest = _driven(manifest, driven, processes, energy)
+    if look is not None:
+        over = "the time is over" if asked.requests is None else "the requests are sent"
+        by = look.why or driven.why or f"{over}, and neither the SLO nor {look.metric} is known"
+        manifest = msgspec.structs.replace(manifest, ended_by=by)
     requests = tokens = 0
     usd = 0.0
 

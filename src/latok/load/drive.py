@@ -285,6 +285,7 @@ class Driver:
         self._sent = self._over = self._failed = self._reads = self._tokens = 0
         self._failed_in_a_row = 0
         self._exhausted = False  # there is nothing more to ask
+        self._enough = False  # what was asked is known
         self._stopped: Literal["", "interrupted", "unfinished"] = ""
         self._why = ""
         self._kernel_stamps = True
@@ -295,6 +296,10 @@ class Driver:
     def stop(self, *_: Any) -> None:
         """Ends the run now; what is in flight is kept as it is and marked `cut`."""
         self._stopped = self._stopped or "interrupted"
+
+    def close_window(self, *_: Any) -> None:
+        """Enough is known: the window closes now, and what was sent in it is waited for."""
+        self._enough = True
 
     def release(self, *_: Any) -> None:
         """Of several processes: all have their windows, none needs to hold its load any longer."""
@@ -400,7 +405,8 @@ class Driver:
             return True
         lasting = math.inf if plan.duration is None else plan.duration
         since = self._window_from
-        if since is not None and (self._exhausted or now >= since + lasting):
+        over = self._exhausted or self._enough
+        if since is not None and (over or now >= since + lasting):
             self._close_window(now)
         if math.isinf(self._window_to):
             return self._exhausted and self._sent == self._over and not self._turns

@@ -43,13 +43,16 @@ def hold(
     log: Path,
     *,
     watch: Callable[[Progress], None],
+    enough: Callable[[Progress], bool] = lambda _: False,
     processes: int = 1,
 ) -> Driven:
     """Holds the load of `plan` and leaves its captures in `log` (and `log` with `.1`, `.2`, …).
 
     `requests` gives the same requests whenever it is called: of several processes each takes its
-    share of them. Ctrl-C ends the run early: what was measured is in the log and `ended` is
-    "interrupted"; a second Ctrl-C kills the workers. Raises UsageError if a log cannot be written.
+    share of them. The window closes early once `enough` says so, which is asked ten times a second
+    while all measure, and may take a quarter of a second for its answer. Ctrl-C ends the run early:
+    what was measured is in the log and `ended` is "interrupted"; a second Ctrl-C kills the workers.
+    Raises UsageError if a log cannot be written.
     """
     if processes > 1:  # time enough to start, to build requests and to connect
         zero = time.time() + 2.0
@@ -58,7 +61,7 @@ def hold(
     try:
         with _interrupts_to(workers) as interrupted:
             try:
-                driven = _follow(workers, watch)
+                driven = _follow(workers, watch, enough)
             except LatokError:
                 if interrupted.is_set():  # it was told to end before it had begun
                     raise KeyboardInterrupt from None
@@ -170,7 +173,9 @@ def _feed(pipe: IO[bytes], plan: Plan, requests: Iterable[Prepared]) -> None:
 
 
 def _follow(
-    workers: Sequence[subprocess.Popen[bytes]], watch: Callable[[Progress], None]
+    workers: Sequence[subprocess.Popen[bytes]],
+    watch: Callable[[Progress], None],
+    enough: Callable[[Progress], bool],
 ) -> list[Driven]:
     """Hears the workers until each has said how it went; frees them when all have their windows."""
     decoder = msgspec.msgpack.Decoder(Progress | dict)
@@ -187,7 +192,11 @@ def _follow(
                 if isinstance(said, Progress):
                     latest[part] = said
                     if len(latest) == len(workers):
-                        watch(_summed(list(latest.values())))
+                        whole = _summed(list(latest.values()))
+                        watch(whole)
+                        if whole.phase == "measuring" and enough(whole):
+                            for worker in workers:
+                                worker.send_signal(signal.SIGUSR2)
                     if all(each.phase == "done" for each in latest.values()):
                         _signal(workers, signal.SIGUSR1)
                 else:
@@ -331,6 +340,7 @@ def _work(log: Path) -> None:
         driver = Driver(plan, sessions.begun(stock), ended, idle, sessions.follow)
     signal.signal(signal.SIGTERM, driver.stop)
     signal.signal(signal.SIGUSR1, driver.release)
+    signal.signal(signal.SIGUSR2, driver.close_window)
     _privileges()
     gc.collect()
     gc.freeze()

@@ -84,6 +84,7 @@ CHECKS = {
     "offered_load": "the load asked for is the load sent",
     "token_counts": "tokens asked are tokens got, within 2 %",
     "cache_regime": "a prefix cache knew of the prompts what the regime says",
+    "steady": "latencies and throughput kept their level in the window",
 }
 
 # For dark screens; the names are those of `charts.COLOURS`, which are for light ones.
