@@ -7,7 +7,7 @@ from time import perf_counter
 
 import pytest
 
-from latok.wire.capture import Capture, Read, first_line, first_sentence, record_of
+from latok.wire.capture import Capture, first_line, first_sentence, pack_read, record_of
 from latok.wire.dialects import DIALECTS
 
 
@@ -69,7 +69,9 @@ def test_they_are_shown_when_their_last_piece_arrives() -> None:
     capture.status = 200
     for n, piece in enumerate(pieces):
         said = json.dumps({"choices": [{"delta": {"content": piece}}]}).encode()
-        capture.reads.append(Read(n + 1.0, 0.0, float(n), b"data: " + said + b"\n\n"))
+        capture.packed.append(
+            pack_read((n + 1) * 10**9, 0, n * 10**9, 0) + b"data: " + said + b"\n\n"
+        )
     record = record_of(capture, DIALECTS["openai-chat"])
     assert record.first_sentence_at == 4.0
     assert record.first_line_at == 6.0
