@@ -290,8 +290,8 @@ class Driver:
         self._why = ""
         self._kernel_stamps = True
         self._reusing = True
-        self._poll_ended = self._ready_since = self._stall = 0
-        self._zero = time.time_ns()
+        self._stall = 0  # nanoseconds
+        self._zero = self._poll_ended = self._ready_since = time.time_ns()
 
     def stop(self, *_: Any) -> None:
         """Ends the run now; what is in flight is kept as it is and marked `cut`."""
@@ -361,25 +361,27 @@ class Driver:
         is polled.
         """
         until = self._zero + int(min(look * 1e9, due * 1e9 - _SPIN))
-        poll, streams, over = self._epoll.poll, self._streams, self._over
-        busy, writable = _State.BUSY, select.EPOLLOUT  # looked up once: this is the hot loop
+        # looked up once: this is the hot loop
+        clock, poll, streams, over = time.time_ns, self._epoll.poll, self._streams, self._over
+        busy, writable = _State.BUSY, select.EPOLLOUT
         while True:
-            asked = time.time_ns()
-            self._stall = max(self._stall, asked - (self._poll_ended or asked))
+            asked, before = clock(), self._poll_ended
+            if asked - before > self._stall:
+                self._stall = asked - before
             left = until - asked
             if left > 2 * _MS:
-                events = poll(left // _MS * 1e-3 - 1e-3)
+                events = poll(left * 1e-9 - 1e-3)
             elif left > 0 and due < look:
                 select.select((self._epoll,), (), (), left * 1e-9)
                 events = poll(0)
             else:
                 events = poll(0 if left <= 0 else left * 1e-9)
-            now = time.time_ns()
-            # Without the kernel's stamps: what was ready at once may have been ready since the
-            # last poll; what woke us was not ready when we asked.
-            self._ready_since = asked if now - asked > 100_000 else self._poll_ended or asked
-            self._poll_ended = now
+            self._poll_ended = now = clock()
             self._reads += len(events)
+            if not self._kernel_stamps:
+                # What was ready at once may have been ready since the last poll; what woke us was
+                # not ready when we asked.
+                self._ready_since = asked if now - asked > 100_000 else before
             for fd, mask in events:
                 stream = streams.get(fd)
                 if stream is None:
