@@ -79,7 +79,8 @@ class Cancelling(msgspec.Struct, frozen=True):
 
     def chosen(self, id: int) -> bool:
         """Whether this request's client goes away; any ten in a row have nearly the share."""
-        return (id + self.seed) * 0.6180339887498949 % 1.0 < self.share
+        # multiples of the golden ratio, in 64 bits: no float is fine enough for the largest ids
+        return ((id + self.seed) * 0x9E3779B97F4A7C15 & (1 << 64) - 1) < self.share * (1 << 64)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
