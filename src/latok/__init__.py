@@ -18,20 +18,22 @@ from typing import TYPE_CHECKING, Any
 from latok.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from latok.analysis.compare import Comparison
     from latok.analysis.frontier import Advice, Map, frontier, knee
     from latok.analysis.point import Point, Summary
     from latok.errors import InvalidError, LatokError, TargetError, UsageError
-    from latok.jobs.calls import map, measure
+    from latok.jobs.calls import compare, map, measure
     from latok.jobs.doctor import doctor
     from latok.jobs.map import read_maps
     from latok.jobs.runs import read_point, read_run
     from latok.records import Chunk, Manifest, Record, Request
 
 _HOMES = {
+    "latok.analysis.compare": ("Comparison",),
     "latok.analysis.frontier": ("Advice", "Map", "frontier", "knee"),
     "latok.analysis.point": ("Point", "Summary"),
     "latok.errors": ("InvalidError", "LatokError", "TargetError", "UsageError"),
-    "latok.jobs.calls": ("map", "measure"),
+    "latok.jobs.calls": ("compare", "map", "measure"),
     "latok.jobs.doctor": ("doctor",),
     "latok.jobs.map": ("read_maps",),
     "latok.jobs.runs": ("read_point", "read_run"),
@@ -42,6 +44,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [  # noqa: RUF022  # by what one does with them
     "map",
     "measure",
+    "compare",
     "doctor",
     "read_maps",
     "read_point",
@@ -52,6 +55,7 @@ __all__ = [  # noqa: RUF022  # by what one does with them
     "Advice",
     "Point",
     "Summary",
+    "Comparison",
     "Record",
     "Request",
     "Chunk",

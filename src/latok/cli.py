@@ -168,11 +168,11 @@ def _sends_load(command: Callable[..., None]) -> Callable[..., None]:
 
 def _asked(context: typer.Context) -> Experiment:
     """One frozen value from argv: a file's words, then what stands on the command line."""
-    from latok.jobs.experiment import Experiment, from_toml, number, part
+    from latok.jobs.experiment import SHARES, Experiment, from_toml, number, part
 
     known = {field.name for field in dataclasses.fields(Experiment)}
     given = {name: value for name, value in context.params.items() if name in known}
-    words: list[str] = list(context.params["words"] or ())
+    words: list[str] = list(context.params.get("words") or ())
     files = [word for word in words if word.endswith(".toml")]
     targets = [w for w in words if w not in files and ("=" not in w or "://" in w)]
     levers = [w for w in words if w not in files and w not in targets]
@@ -185,8 +185,8 @@ def _asked(context: typer.Context) -> Experiment:
             continue
         if name in ("budget", "duration"):
             asked[name] = number(value, f"--{name}")
-        elif name == "precision":
-            asked[name] = part(value, "--precision")
+        elif name in SHARES:
+            asked[name] = part(value, f"--{name}")
         elif name in ("requests", "highest", "concurrency", "max_requests", "max_tokens_spent"):
             asked[name] = round(number(value, f"--{name.replace('_', '-')}"))
         else:
@@ -358,6 +358,63 @@ def doctor(
         raise typer.Exit(130)
     if found.calibration is None or found.calibration.streams is None:
         raise typer.Exit(5)
+
+
+@app.command(rich_help_panel="Measure")
+@_sends_load
+def compare(
+    context: typer.Context,
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="A stored run or map, or a target; an engine with its levers is one word: "
+            "[bold]'openvino kv_cache=u4'[/bold]."
+        ),
+    ],
+    b: Annotated[str, typer.Argument(help="Likewise: it is judged against A.")],
+    concurrency: Annotated[
+        str | None,
+        _option("Closed loop: so many at a time.", _HOW, "--concurrency", "-c", default="1"),
+    ] = None,
+    rate: Annotated[
+        float | None, _option("Open loop: so many requests a second, however slow.", _HOW)
+    ] = None,
+    arrivals: Annotated[
+        str | None, _option("With --rate: as of latok measure.", _HOW, default="the app's")
+    ] = None,
+    budget: Annotated[
+        str | None, _option("Measuring time of two targets, start-up apart.", _HOW, default="2m")
+    ] = None,
+    margin: Annotated[
+        str | None, _option("Within so much both are the same.", _WHAT, default="5%")
+    ] = None,
+    any_model: Annotated[bool, _option("Also where their models differ.", _WHOM)] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """B against A: better, worse, the same, or undecided, and then what would decide.
+
+    Two targets are measured in turns (A B B A), so that what drifts does so for both. Exit code: 0
+    better or the same, 1 worse, 4 undecided.
+
+    Examples:
+
+      latok compare runs/before runs/after
+      latok compare http://127.0.0.1:8000 http://127.0.0.1:8001 -c 8 --budget 3m
+      latok compare openvino 'openvino kv_cache=u4' --margin 3%
+    """
+    from latok.jobs.compare import compare as job
+    from latok.report.compare import print_comparison
+
+    with _following(_talk(quiet or json)) as watcher:
+        found, complete = job(a, b, _asked(context), watcher)
+    if json:
+        _json(found)
+    else:
+        print_comparison(found, _page())
+    if not complete:
+        raise typer.Exit(130)
+    raise typer.Exit({"worse": 1, "undecided": 4}.get(found.verdict, 0))
 
 
 @app.command(rich_help_panel="Read")

@@ -17,6 +17,17 @@ def by_model(asked: Asked) -> Iterable[Step]:
     return SCRIPTS.get(model.partition(":")[0], steady)(asked)
 
 
+def slowing(asked: Asked) -> Iterable[Step]:
+    """Steady, and slower by a share from a request on: `slowing:ttft=0.1,gap=0.02,from=99,by=0.2`;
+    with `until` as well, up to that one. The server counts all that it was ever asked to answer."""
+    words = dict(w.split("=") for w in str(asked.body["model"]).partition(":")[2].split(","))
+    slow = int(words.get("from", 0)) <= asked.n < int(words.get("until", 10**9))
+    factor = 1.0 + float(words["by"]) if slow else 1.0
+    ttft, gap = (factor * float(words[name]) for name in ("ttft", "gap"))
+    model = f"steady:ttft={ttft},gap={gap}"
+    return steady(asked._replace(body={**asked.body, "model": model}))
+
+
 def reset(asked: Asked) -> Iterator[Step]:
     yield Step(0.0, HEAD + TOKEN, 1, "content")
     yield Step(0.05, TOKEN, 1, "content", end="reset")
@@ -126,6 +137,7 @@ SCRIPTS: dict[str, Script] = {
         unfinished,
         stalled,
         mute,
+        slowing,
         closing,
         recalling,
         caching,

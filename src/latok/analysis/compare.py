@@ -326,6 +326,8 @@ def _estimates(
 ) -> tuple[dict[str, _Estimate], int]:
     """Every metric's difference, and from how many blocks a side."""
     rng = np.random.default_rng(seed)
+    if interleaved and len(ours) < 2:
+        return {}, 0  # one pair does not tell what pairs differ by
     if interleaved:
         cut = [_joined(side) for side in (ours, theirs)]
         blocks = [side.size for side in cut]

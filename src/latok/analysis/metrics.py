@@ -426,13 +426,15 @@ def _goodput(slo: Slo, window: Sequence[Digest], seconds: float, open_loop: bool
     )
 
 
-def together(verdicts: Sequence[bool], values: Sequence[float | None]) -> float:
+def together(verdicts: Sequence[bool], values: Sequence[float | None], limit: float) -> float:
     """How many neighbouring requests of a clause count as one (`latok.analysis.stats.alike`): by
-    how its misses come in clumps, and where there are too few of them, its slowest tenth."""
+    how its misses come in clumps. Where there are too few of them, by its slowest tenth, as far as
+    that comes near to the limit: beyond half of it."""
     if verdicts.count(False) >= 5:
         return alike(np.asarray(verdicts, dtype=np.float64))
     known = np.round([np.inf if value is None else value for value in values], 6)
-    return alike((known > np.quantile(known, 0.9, method="higher")).astype(np.float64))
+    slow = max(float(np.quantile(known, 0.9, method="higher")), limit / 2.0)
+    return alike((known > slow).astype(np.float64))
 
 
 def _clause_result(
@@ -445,7 +447,7 @@ def _clause_result(
     if not decided:
         return ClauseResult(str(clause), None, None, None)
     hits = sum(decided)
-    one = together(decided, [value for _, value in pairs])
+    one = together(decided, [value for _, value in pairs], clause.limit)
     low, high = share_interval(hits / one, len(decided) / one)
     share = hits / len(decided)
     if clause.quantile == 1.0:

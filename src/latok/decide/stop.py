@@ -48,19 +48,19 @@ def log_evidence(hits: float, misses: float, wanted: float, *, above: bool) -> f
 
 
 def clause_decided(
-    verdicts: Sequence[bool], values: Sequence[float | None], wanted: float, *, alpha: float
+    clause: Clause, verdicts: Sequence[bool], values: Sequence[float | None], *, alpha: float
 ) -> bool | None:
-    """Whether at least the share `wanted` meets a clause; None while that is open. In the order of
-    time; `values` are what the clause judges by.
+    """Whether enough requests meet a clause; None while that is open. In the order of time;
+    `values` are what the clause judges by.
 
     Each answer is wrong with a chance of at most `alpha`, at whichever look it is given. A share of
     100 % can only be refuted.
     """
-    hits = sum(verdicts)
+    hits, wanted = sum(verdicts), clause.quantile
     misses = len(verdicts) - hits
     if wanted >= 1.0:
         return False if misses else None
-    one = together(list(verdicts), values) if verdicts else 1.0
+    one = together(list(verdicts), values, clause.limit) if verdicts else 1.0
     enough = math.log(1.0 / alpha)
     if log_evidence(hits / one, misses / one, wanted, above=True) >= enough:
         return True
@@ -85,9 +85,9 @@ def _clause(
     rows = [(judged(each, clause, open_loop), each) for each in requests]
     known = [(verdict, each) for verdict, each in rows if verdict is not None]
     return clause_decided(
+        clause,
         [verdict for verdict, _ in known],
         [clause_value(each, clause, open_loop) for _, each in known],
-        clause.quantile,
         alpha=_ALPHA / 2 / clauses,
     )
 

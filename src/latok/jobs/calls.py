@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from latok.analysis.compare import Comparison
 from latok.analysis.frontier import Map
 from latok.analysis.point import Point
 from latok.errors import UsageError
+from latok.jobs.compare import compare as compare_
 from latok.jobs.experiment import Experiment
 from latok.jobs.map import Watcher, map_
 from latok.jobs.measure import measure as measure_
@@ -53,6 +55,21 @@ def measure(
     if not complete:
         raise KeyboardInterrupt
     return point
+
+
+def compare(
+    a: str, b: str, *, say: Callable[[str], None] = lambda _: None, **options: Any
+) -> Comparison:
+    """Judges B against A: two stored runs or maps, or two targets, which are measured in turns (an
+    engine with its levers is one word, `"openvino kv_cache=u4"`).
+
+    `options`: `margin=0.05`, `budget=120.0` (seconds), `concurrency=8` or `rate=4.0`, and all that
+    `map` takes. Raises as `map` does; what is not comparable is a UsageError.
+    """
+    found, complete = compare_(a, b, _experiment(**options), Watcher(say=say))
+    if not complete:
+        raise KeyboardInterrupt
+    return found
 
 
 def _experiment(**words: Any) -> Experiment:

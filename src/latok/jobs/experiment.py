@@ -36,7 +36,9 @@ _ABOVE_ZERO = (
     "price_per_hour",
     "max_cost",
     "precision",
+    "margin",
 )
+SHARES = ("precision", "margin")  # written as `5%` or `0.05`
 TIERS = ("standard", "batch", "priority")
 # With neither --requests nor --duration a point is held this long after its warm-up.
 DURATION = 30.0
@@ -51,7 +53,8 @@ class Experiment:
     """The words of the command line. Seconds; a None is chosen by latok, which says what it chose.
 
     `budget`: seconds of measuring for a map, start-up apart. `precision`: a point ends once half of
-    an interval is this share of its value. `header`: `Name: value` texts.
+    an interval is this share of its value. `margin`: of a comparison, the share within which both
+    sides are the same; `any_model`: their models may differ. `header`: `Name: value` texts.
     `body`: JSON merged into each request. `key_env`: the environment variable with the API key.
     `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
     `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
@@ -81,6 +84,8 @@ class Experiment:
     duration: float | None = None
     precision: float | None = None
     budget: float = 120.0
+    margin: float = 0.05
+    any_model: bool = False
     highest: int = 256
     model: str | None = None
     dialect: str | None = None
@@ -270,7 +275,7 @@ def from_toml(path: Path) -> dict[str, Any]:
     for word, value in words.items():
         if isinstance(value, list):
             words[word] = tuple(value)
-        elif word == "precision" and isinstance(value, str):
+        elif word in SHARES and isinstance(value, str):
             words[word] = part(value, f"{word} in {path}")
         elif isinstance(value, str) and known[word].default.__class__ is float:
             words[word] = number(value, f"{word} in {path}")

@@ -73,7 +73,7 @@ def measure(
     if duration is None and asked.requests is None:
         duration = DURATION if asked.precision is None else _PATIENCE
     with opened(word, asked, say) as session:
-        load = _load(asked, app, session.trace)
+        load = load_of(asked, app, session.trace)
         fitting, note = session.fit(app, asked.scale)
         if note:
             say(note)
@@ -101,7 +101,7 @@ def measure(
     return held.point, held.ended != "interrupted"
 
 
-def _load(asked: Experiment, app: App, trace: Trace | None) -> Load:
+def load_of(asked: Experiment, app: App, trace: Trace | None) -> Load:
     """The load that is asked for: a trace brings its own, unless a concurrency is given."""
     if asked.concurrency is None and trace is not None:
         rate = trace.rate if asked.rate is None else asked.rate
@@ -135,10 +135,12 @@ def hold_point(
     spent: tuple[int, int, float] | None = None,
     cores: float = 0.0,
     precision: float | None = None,
+    ids: int = 0,
 ) -> Held:
     """Holds one load and leaves a run's folder. `spent`: requests, tokens and dollars before it;
     `cores`: how many the driver is thought to need. `precision`: its window closes before
-    `duration` or `requests` once the SLO is decided, or the app's first metric known so well."""
+    `duration` or `requests` once the SLO is decided, or the app's first metric known so well.
+    `ids`: of the level's requests, from which one it begins."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
@@ -165,6 +167,7 @@ def hold_point(
         cancel=asked.cancelling(),
         talk=session.talk() if app.turns.quantile(1) > 1 else None,
     )
+    first_id = _first_id(load) + ids
     manifest = Manifest(
         id=folder.name,
         target=session.target,
@@ -178,7 +181,7 @@ def hold_point(
             "text": app.text,
             "exact_counts": maker.exact,
             "template_tokens": session.overhead,
-            "first_id": _first_id(load),
+            "first_id": first_id,
             "accepts": sorted(session.found.accepts),
             "note": note,
         },
@@ -202,7 +205,7 @@ def hold_point(
     with measured(session.meters) as energy:
         driven = hold(
             plan,
-            lambda: session.prepared(workload, _first_id(load)),
+            lambda: session.prepared(workload, first_id),
             folder / LOG,
             watch=watch,
             enough=look or (lambda _: False),

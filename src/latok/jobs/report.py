@@ -10,8 +10,8 @@ from latok.analysis.point import Point
 from latok.decide.advise import advise
 from latok.errors import UsageError
 from latok.jobs.map import REPORT, read_maps
-from latok.jobs.runs import kind, read_point, read_run, write_beside
-from latok.records import MANIFEST, Manifest, Record, read_manifest
+from latok.jobs.runs import home, kind, read_point, read_run, write_beside
+from latok.records import Manifest, Record, read_manifest
 
 
 def write_report(folders: Sequence[Path], out: Path | None) -> Path:
@@ -83,16 +83,10 @@ def _shown(
     records, manifests = {}, {}
     for each in maps:
         for point in each.points:
-            run = _home(point, folders)
+            run = home(point, folders)
             if run is None:  # another tool's, which has no records, or a run that was deleted
                 continue
             manifests[point.id] = read_manifest(run)
             if point.id == each.advice.point:
                 manifests[point.id], records[point.id] = read_run(run)
     return records, manifests
-
-
-def _home(point: Point, folders: Sequence[Path]) -> Path | None:
-    """Where a point's run lies now: as it was named, or beside its map, wherever that was moved."""
-    places = [Path(point.run), *(folder.parent / Path(point.run).name for folder in folders)]
-    return next((place for place in places if (place / MANIFEST).exists()), None)

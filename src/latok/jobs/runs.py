@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -131,3 +131,9 @@ def folder_named(word: str, runs: str) -> Path:
         if folder.is_dir() and kind(folder):
             return folder
     raise UsageError(f"no run or map '{word}', neither as a folder nor in {runs}; see `latok runs`")
+
+
+def home(point: Point, folders: Sequence[Path]) -> Path | None:
+    """Where a point's run lies now: as it was named, or beside its map, wherever that was moved."""
+    places = [Path(point.run), *(folder.parent / Path(point.run).name for folder in folders)]
+    return next((place for place in places if (place / MANIFEST).exists()), None)

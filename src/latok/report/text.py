@@ -346,13 +346,14 @@ def _counted(point: Point) -> str:
     if counts.cancelled:
         said += f", {counts.cancelled} cancelled by their clients"
     kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(point.errors.items()))
-    return printable(f"{said} ({kinds})" if kinds else said)
+    ended = f"; ended because {point.ended_by}" if point.ended_by else ""
+    return printable((f"{said} ({kinds})" if kinds else said) + ended)
 
 
 def _latencies(point: Point) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("ms")
-    for heading in ("p50", "95 % interval", "p95", "p99", "n", "client ±"):
+    for heading in ("p50", "95 % interval", "p95", "p99", "n", "effective", "client ±"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name in _LATENCIES:
         found = point.metrics[name]
@@ -364,6 +365,7 @@ def _latencies(point: Point) -> Table:
             milliseconds(found.p95),
             milliseconds(found.p99),
             f"{found.n:,}",
+            UNKNOWN if found.ess is None else f"{found.ess:,.0f}",
             milliseconds(client_error(point, name)) + bent,
         )
     if any(point.metrics[name].p99 is None for name in _LATENCIES):
