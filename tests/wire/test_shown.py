@@ -75,5 +75,5 @@ def test_they_are_shown_when_their_last_piece_arrives() -> None:
     record = record_of(capture, DIALECTS["openai-chat"])
     assert record.first_sentence_at == 4.0
     assert record.first_line_at == 6.0
-    capture.reads = []
+    capture.packed = []
     assert record_of(capture, DIALECTS["openai-chat"]).first_line_at is None
