@@ -166,7 +166,10 @@ class Experiment:
         """Which clients go away, and when: `after=1s, share=0.3`. Raises UsageError."""
         if self.cancel is None:
             return None
-        words = dict(part.strip().partition("=")[::2] for part in self.cancel.split(","))
+        words: dict[str, str] = {}
+        for each in self.cancel.split(","):
+            name, _, value = each.strip().partition("=")
+            words[name] = value
         if "after" not in words or words.keys() - {"after", "share"}:
             raise UsageError(
                 f"cannot read --cancel '{self.cancel}'; it reads like after=1s, share=0.3"

@@ -30,9 +30,10 @@ class Sessions:
     def follow(self, capture: Capture) -> Following | None:
         """What comes after an answer; None where the session is over, or where the answer failed:
         its user goes away."""
-        request, later = self._asked.pop(capture.id, (None, ()))
-        if request is None or capture.error is not None or capture.status != 200:
+        asked = self._asked.pop(capture.id, None)
+        if asked is None or capture.error is not None or capture.status != 200:
             return None
+        request, later = asked
         return Following(later[0].think, partial(self._build, request, later, capture))
 
     def _build(
