@@ -555,7 +555,7 @@ def _following(console: Console) -> Iterator[Watcher]:
     if not console.is_terminal or console.quiet:
         yield Watcher(
             say=say,
-            level=lambda title, level, left: say(f"{title}: {level.concurrency} at a time"),
+            level=lambda title, why, seconds, left: say(title),
             progress=lambda _: None,
             done=lambda point: console.print(point_line(point), markup=False),
         )
@@ -566,11 +566,8 @@ def _following(console: Console) -> Iterator[Watcher]:
     with Live(view, console=console, refresh_per_second=4, transient=True) as live:
         yield Watcher(
             say=say,
-            level=lambda title, level, left: view.begin(
-                f"{title}: {level.concurrency} at a time",
-                why=level.why,
-                seconds=level.seconds + 2 * level.ramp,
-                left=left,
+            level=lambda title, why, seconds, left: view.begin(
+                title, why=why, seconds=seconds, left=left
             ),
             progress=lambda seen: view.progress(
                 seen.at,

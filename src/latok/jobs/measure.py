@@ -114,9 +114,11 @@ def hold_point(
     limit: float | None = None,
     spent: tuple[int, int] = (0, 0),
     cores: float = 0.0,
+    warm_up_s: float = _OPEN_WARM_UP,
 ) -> Held:
     """Holds one load and leaves a run's folder. `spent`: requests and tokens asked before it;
-    `cores`: how many the driver is thought to need."""
+    `cores`: how many the driver is thought to need; `warm_up_s`: an open loop is taken as warm
+    after this many seconds' worth of requests."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
@@ -127,8 +129,8 @@ def hold_point(
         # every slot's first request, and half of them again, are past before the window opens
         warm_up = max(load.concurrency // 2, 1)
     else:
-        warm_up = max(int(load.rate * _OPEN_WARM_UP), 1)
-        lasting = (duration or (asked.requests or 0) / load.rate) + _OPEN_WARM_UP + 60.0
+        warm_up = max(int(load.rate * warm_up_s), 1)
+        lasting = (duration or (asked.requests or 0) / load.rate) + warm_up_s + 60.0
         wanted = int(load.rate * lasting) + (asked.requests or 0)
     plan = Plan(
         address=session.address,
