@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latok.analysis.stats import Floats
 
@@ -34,6 +35,7 @@ _SLOPES_APART = 1.0  # standard deviation of the logarithm of the ratio of the t
 # Loads farther than this factor from the crossing say nothing about the curve's form there.
 _NEAR = 1.5
 _ALIKE = 1.25  # loads within this factor share their autocorrelation time
+_DOUBT = 1.0  # standard deviations by which an autocorrelation time is taken longer than estimated
 _MISSES = 3  # a first window can tell a clause once it expects so many misses at its limit
 _LEAST = 50
 _TAUS = 20.0  # a window this many autocorrelation times long is long
@@ -109,9 +111,7 @@ def bracket(search: Search, seen: Sequence[Seen]) -> Bracket:
     rows = sorted((row for row in seen if len(row.hits[0])), key=lambda row: row.load)
     found = [
         _crossing(min(quantile, _P100), slack, rows, n)
-        for n, (quantile, slack) in enumerate(
-            zip(search.quantiles, search.slacks, strict=True)
-        )
+        for n, (quantile, slack) in enumerate(zip(search.quantiles, search.slacks, strict=True))
     ]
     # the true capacity is below a value if any crossing is: the chances of the clauses add up
     lows = [
@@ -144,9 +144,7 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
         if loads[-1] >= search.highest:
             return Stop(f"the limit of {search.highest:g} was not reached by the SLO")
         if found.high is None or found.value >= loads[-1] / 1.05:
-            return _hold(
-                search, seen, min(2.0 * loads[-1], search.highest), left, "twice the load"
-            )
+            return _hold(search, seen, min(2.0 * loads[-1], search.highest), left, "twice the load")
     if found.low < loads[0]:
         if search.whole and loads[0] <= 1 and found.high < 1:
             return Stop("even one at a time does not meet it")
@@ -256,14 +254,12 @@ def _crossing(quantile: float, slack: float, rows: Sequence[Seen], clause: int) 
     taus = _taus(logs, hits)
     counts = np.asarray([len(h) for h in hits]) / taus
     shares = np.asarray([float(np.mean(h)) for h in hits])
-    found = _posterior(quantile, logs, shares, counts)
-    middle = math.log(found.at(0.5))
-    near = np.abs(logs - middle) <= math.log(_NEAR)
-    if near.any():
-        long = min(_SLACKS * slack, held[near].max())
-        counts[near] *= np.minimum(held[near] / long, 1.0)
-    if 2 <= near.sum() and min(logs[near]) < middle < max(logs[near]):
+    counts *= np.minimum(held / min(_SLACKS * slack, held.max()), 1.0)
+    near = np.ones(len(logs), dtype=bool)
+    for _ in range(2):
         found = _posterior(quantile, logs, shares, counts, near)
+        middle = math.log(found.at(0.5))
+        near = np.abs(logs - middle) <= math.log(_NEAR)
     place = int(np.argmin(np.abs(logs - middle)))
     weights = counts[near] if near.any() else counts
     typical = np.average(held[near] if near.any() else held, weights=weights)
@@ -271,21 +267,20 @@ def _crossing(quantile: float, slack: float, rows: Sequence[Seen], clause: int) 
 
 
 def _posterior(
-    quantile: float, logs: Floats, shares: Floats, counts: Floats, near: Floats | None = None
+    quantile: float, logs: Floats, shares: Floats, counts: Floats, near: NDArray[np.bool_]
 ) -> _Crossing:
-    """The weight of each crossing, the slopes integrated out. `near`: only these form the curve;
-    the others only say on which side of the crossing they lie, which the grid's ends do."""
+    """The weight of each crossing, the slopes integrated out. Only the loads `near` form the curve;
+    the others, each with the slope that suits it best, say on which side of it they lie."""
     from scipy.special import log_ndtr, ndtri
 
-    keep = np.ones(len(logs), dtype=bool) if near is None else near
-    low = logs[0] - 2.0 if near is None else max(logs[keep].min() - 0.7, logs[0] - 2.0)
-    high = logs[-1] + 2.0 if near is None else min(logs[keep].max() + 0.7, logs[-1] + 2.0)
-    grid = np.arange(low, high, _STEP)
+    grid = np.arange(logs[0] - 2.0, logs[-1] + 2.0, _STEP)
     sides = np.zeros((2, len(grid), len(_SLOPES)))
-    for log, share, count in zip(logs[keep], shares[keep], counts[keep], strict=True):
+    for log, share, count, formed in zip(logs, shares, counts, near, strict=True):
         away = log - grid
         probit = ndtri(quantile) - away[:, None] * _SLOPES
         fits = count * (share * log_ndtr(probit) + (1.0 - share) * log_ndtr(-probit))
+        if not formed:
+            fits = np.repeat(fits.max(axis=1, keepdims=True), len(_SLOPES), axis=1)
         sides[0] += np.where(away[:, None] <= 0, fits, 0.0)
         sides[1] += np.where(away[:, None] > 0, fits, 0.0)
     best = sides.max(axis=2, keepdims=True)
@@ -330,4 +325,7 @@ def _tau(windows: Sequence[Floats]) -> float:
     tau = 2.0 * float(sums[: ends[0] if len(ends) else len(sums)].sum()) - 1.0
     size = float(np.mean([len(w) for w in windows]))
     # a window's own mean takes τ ÷ n off each ρ
-    return max(1.0, tau / (1.0 - min(tau / size, 0.5)))
+    tau = max(1.0, tau / (1.0 - min(tau / size, 0.5)))
+    # and as misses come in clusters, too small a τ is likelier than too large a one: the variance
+    # of the estimate, summed over some 3 τ lags, is about 12 τ ÷ n of its square (Sokal 1997)
+    return tau * (1.0 + _DOUBT * math.sqrt(12.0 * tau / sum(map(len, windows))))

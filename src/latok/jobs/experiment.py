@@ -27,6 +27,7 @@ _ABOVE_ZERO = (
     "duration",
     "budget",
     "highest",
+    "precision",
     "processes",
     "max_requests",
     "max_tokens_spent",
@@ -39,8 +40,10 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)")
 class Experiment:
     """The words of the command line. Seconds; a None is chosen by latok, which says what it chose.
 
-    `budget`: seconds of measuring for a map, start-up apart. `header`: `Name: value` texts.
-    `body`: JSON merged into each request. `key_env`: the environment variable with the API key.
+    `budget`: seconds of measuring for a map or a capacity, start-up apart. `precision`: half of a
+    capacity's interval as a share of it; `loops`: in which it is searched.
+    `header`: `Name: value` texts. `body`: JSON merged into each request. `key_env`: the environment
+    variable with the API key.
     `max_requests` and `max_tokens_spent` (asked of prompts and answers) hold for the whole command.
     """
 
@@ -59,6 +62,8 @@ class Experiment:
     duration: float | None = None
     budget: float = 120.0
     highest: int = 256
+    precision: float = 0.1
+    loops: tuple[str, ...] = ("closed", "open")
     model: str | None = None
     dialect: str | None = None
     path: str | None = None
@@ -86,6 +91,8 @@ class Experiment:
             raise UsageError("--arrivals says how --rate is spaced; give --rate too")
         if self.arrivals is not None and self.arrivals not in ARRIVALS:
             raise UsageError(f"no arrivals '{self.arrivals}'; there are {', '.join(ARRIVALS)}")
+        if not self.loops or not set(self.loops) <= {"closed", "open"}:
+            raise UsageError(f"loops {', '.join(self.loops)}: there are closed, open")
         if self.dialect is not None:
             dialect_named(self.dialect)
 
@@ -158,6 +165,13 @@ def number(text: str, what: str) -> float:
     return float(found[1]) * _SUFFIXES[found[2]]
 
 
+def part(text: str, what: str) -> float:
+    """Reads a share: `10%` or `0.1`. Raises UsageError."""
+    if text.strip().endswith("%"):
+        return number(text.strip()[:-1], what) / 100.0
+    return number(text, what)
+
+
 def from_toml(path: Path) -> dict[str, Any]:
     """The words of an experiment's file, the same as on the command line. Raises UsageError."""
     try:
@@ -176,5 +190,6 @@ def from_toml(path: Path) -> dict[str, Any]:
         if isinstance(value, list):
             words[word] = tuple(value)
         elif isinstance(value, str) and known[word].default.__class__ is float:
-            words[word] = number(value, f"{word} in {path}")
+            read = part if word == "precision" else number
+            words[word] = read(value, f"{word} in {path}")
     return words
