@@ -22,10 +22,14 @@ from latok.version import VERSION
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from latok.analysis.capacity import Capacity
     from latok.analysis.frontier import Map
+    from latok.analysis.point import Point
+    from latok.decide.thresholds import Threshold
     from latok.jobs.experiment import Experiment
     from latok.jobs.map import Mapped, Watcher
     from latok.jobs.outlook import Command
+    from latok.report.ci import Result
 
 app = typer.Typer(
     add_completion=False,
@@ -71,6 +75,17 @@ DryRun = Annotated[
     bool, _option("Say what would be sent and what it would cost; send nothing.", _HOW, "--dry-run")
 ]
 Quiet = Annotated[bool, _option("No talk while it works.", _WHERE, "--quiet", "-q")]
+
+Markdown = Annotated[
+    str | None, _option("Also a summary in Markdown, such as $GITHUB_STEP_SUMMARY.", _WHERE)
+]
+Junit = Annotated[
+    str | None, _option("Also JUnit XML: a case for each clause of the SLO.", _WHERE, "--junit")
+]
+FailIf = Annotated[
+    str | None, _option("Exit code 1 if so, such as 'ttft.p95>500ms, speed.p5<10'.", _HOW)
+]
+_CAPACITY_BUDGET = 180.0  # two searches, of which each point is longer than a map's
 
 # What every command that sends load takes beside its own: each name is a field of Experiment.
 _SHARED: dict[str, Any] = {
@@ -166,7 +181,7 @@ def _sends_load(command: Callable[..., None]) -> Callable[..., None]:
     return with_shared
 
 
-def _asked(context: typer.Context) -> Experiment:
+def _asked(context: typer.Context, **defaults: Any) -> Experiment:
     """One frozen value from argv: a file's words, then what stands on the command line."""
     from latok.jobs.experiment import SHARES, Experiment, from_toml, number, part
 
@@ -176,7 +191,7 @@ def _asked(context: typer.Context) -> Experiment:
     files = [word for word in words if word.endswith(".toml")]
     targets = [w for w in words if w not in files and ("=" not in w or "://" in w)]
     levers = [w for w in words if w not in files and w not in targets]
-    asked: dict[str, Any] = {}
+    asked: dict[str, Any] = dict(defaults)
     for file in files:
         asked |= from_toml(Path(file))
     given |= {"targets": targets or None, "levers": levers or None}
@@ -228,6 +243,8 @@ def map(  # the command's name, not the builtin
         str | None,
         _option("End a point once its SLO is decided, or its main metric as exact as 5%.", _HOW),
     ] = None,
+    markdown: Markdown = None,
+    junit: Junit = None,
     runs: Runs = None,
     resume: Annotated[
         str | None, _option("Go on with an interrupted map: its folder, or 'last'.", _WHERE)
@@ -251,6 +268,7 @@ def map(  # the command's name, not the builtin
     from latok.jobs.map import map_
     from latok.jobs.map import resume as go_on
     from latok.jobs.runs import folder_named
+    from latok.report.ci import of_map
 
     if dry_run and resume is None:
         _print_outlooks(context, "map")
@@ -260,13 +278,14 @@ def map(  # the command's name, not the builtin
         if resume is None:
             mapped = map_(_asked(context), watcher)
         else:
-            may = ("resume", "runs", "json", "quiet")
+            may = ("resume", "runs", "json", "quiet", "markdown", "junit")
             for name, value in context.params.items():
                 if value and name not in may:
                     raise UsageError(f"--resume repeats what was asked; {name} cannot change")
             mapped = go_on(folder_named(resume, runs or "runs"), watcher)
     _write_report(mapped)
     _print_maps(mapped.maps, json)
+    _for_ci([of_map(each) for each in mapped.maps], markdown, junit)
     if not mapped.complete:
         console.print(f"interrupted; [bold]latok map --resume {mapped.folder}[/bold] goes on")
         raise typer.Exit(130)
@@ -304,6 +323,9 @@ def measure(
         str | None,
         _option("End a point once its SLO is decided, or its main metric as exact as 5%.", _HOW),
     ] = None,
+    fail_if: FailIf = None,
+    markdown: Markdown = None,
+    junit: Junit = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -314,22 +336,74 @@ def measure(
       latok measure http://127.0.0.1:8000 --concurrency 16 --requests 64
       latok measure http://127.0.0.1:8000 --rate 4 --duration 1m
     """
+    from latok.decide.thresholds import parse_thresholds
     from latok.jobs.measure import measure as job
+    from latok.report.ci import of_point
     from latok.report.text import print_point
 
     if dry_run:
         _print_outlooks(context, "measure")
         return
+    thresholds = parse_thresholds(fail_if) if fail_if else ()
     with _following(_talk(quiet or json)) as watcher:
         found, complete = job(_asked(context), say=watcher.say, watch=watcher.progress)
     if json:
         _json(found)
     else:
         print_point(found, _page())
+    _for_ci([of_point(found, thresholds)], markdown, junit)
     if not complete:
         raise typer.Exit(130)
     if not found.valid:
         raise typer.Exit(5)
+    _judge(found, thresholds)
+
+
+@app.command(rich_help_panel="Measure")
+@_sends_load
+def capacity(
+    context: typer.Context,
+    words: Words = None,
+    budget: Annotated[
+        str | None, _option("Measuring time, start-up apart.", _HOW, default="3m")
+    ] = None,
+    precision: Annotated[
+        str | None, _option("Stop once the interval is within ± this.", _HOW, default="10%")
+    ] = None,
+    highest: Annotated[
+        str | None, _option("Never more than this many at a time.", _HOW, default="256")
+    ] = None,
+    closed: Annotated[bool, _option("Only how many at a time.", _HOW, "--closed")] = False,
+    open: Annotated[bool, _option("Only how many a second.", _HOW, "--open")] = False,
+    markdown: Markdown = None,
+    junit: Junit = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """The highest load within the SLO: how many at a time, and how many a second.
+
+    It doubles the load until the SLO is missed, then closes in on its edge until the 95 % interval
+    is as narrow as asked or the budget is spent. Several targets share the budget, and who is
+    clearly below another stops early. Ctrl-C keeps what was measured.
+
+    Examples:
+
+      latok capacity --app chat --budget 3m
+      latok capacity http://127.0.0.1:8000 --slo 'ttft.p95<500ms' --open --precision 5%
+    """
+    from latok.jobs.capacity import capacity as job
+    from latok.report.ci import of_capacity
+
+    asked = _asked(context, budget=_CAPACITY_BUDGET)
+    loops = tuple(name for name, given in (("closed", closed), ("open", open)) if given)
+    if loops:
+        asked = dataclasses.replace(asked, loops=loops)
+    with _following(_talk(quiet or json)) as watcher:
+        found = job(asked, watcher)
+    _print_capacities(found.capacities, json)
+    _for_ci([of_capacity(each) for each in found.capacities], markdown, junit)
+    if not found.complete:
+        raise typer.Exit(130)
 
 
 @app.command(rich_help_panel="Measure")
@@ -422,28 +496,38 @@ def show(
     run: Annotated[str, typer.Argument(help="A run or a map: a folder, its name, or 'last'.")],
     price_per_hour: PerHour = None,
     price: Price = None,
+    fail_if: FailIf = None,
     runs: Runs = None,
     json: Json = False,
 ) -> None:
-    """Read a stored run or map again, by today's definitions. Also one that was cut short.
+    """Read a stored run, map or capacity again, by today's definitions. Also one cut short.
 
     With a price: what it would have cost at that.
     """
+    from latok.decide.thresholds import parse_thresholds
+    from latok.jobs.capacity import read_capacities
     from latok.jobs.cost import repriced, repriced_map
     from latok.jobs.map import read_maps
     from latok.jobs.runs import folder_named, kind, read_point
     from latok.report.text import print_point
 
     folder = folder_named(run, runs or "runs")
+    thresholds = parse_thresholds(fail_if) if fail_if else ()
+    if thresholds and kind(folder) != "run":
+        raise UsageError(f"--fail-if judges a run, and {folder} is a {kind(folder)}")
     if kind(folder) == "map":
         maps = [repriced_map(each, price_per_hour, price) for each in read_maps(folder)]
         _print_maps(maps, json)
+        return
+    if kind(folder) == "capacity":
+        _print_capacities(read_capacities(folder), json)
         return
     found = repriced(read_point(folder), price_per_hour, price)
     if json:
         _json(found)
     else:
         print_point(found, _page())
+    _judge(found, thresholds)
 
 
 @app.command(rich_help_panel="Read")
@@ -529,7 +613,9 @@ def export_run(
     run: Annotated[str, typer.Argument(help="A run: a folder, its name, or 'last'.")],
     format: Annotated[
         str,
-        _option("vllm, sglang, aiperf, guidellm, inference-perf, genai-bench, jsonl, csv.", _WHERE),
+        _option(
+            "vllm, sglang, aiperf, guidellm, inference-perf, genai-bench, jsonl, csv, otel.", _WHERE
+        ),
     ],
     runs: Runs = None,
 ) -> None:
@@ -744,6 +830,46 @@ def _print_outlooks(context: typer.Context, command: Command) -> None:
         print_outlook(each, _page())
 
 
+def _print_capacities(found: Sequence[Capacity], json: bool) -> None:
+    from latok.report.text import print_capacity
+
+    if not json:
+        for each in found:
+            print_capacity(each, _page())
+    elif len(found) == 1:
+        _json(found[0])
+    else:
+        _json({"schema": "latok.capacities/1", "capacities": found})
+
+
+def _for_ci(results: Sequence[Result], markdown: str | None, junit: str | None) -> None:
+    """The files that a build server reads; Markdown is added to what is there, as GitHub asks."""
+    from latok.report import ci
+
+    for name, render, mode in ((markdown, ci.markdown, "a"), (junit, ci.junit, "w")):
+        if name is not None:
+            try:
+                with Path(name).open(mode, encoding="utf-8") as file:
+                    file.write(render(results))
+            except OSError as why:
+                raise UsageError(f"cannot write {name}: {why.strerror}") from None
+
+
+def _judge(point: Point, thresholds: Sequence[Threshold]) -> None:
+    """Exit code 1 for a threshold that is broken, 4 where too few requests tell."""
+    from latok.decide.thresholds import broken
+
+    verdicts = {each.text: broken(each, point) for each in thresholds}
+    for text, verdict in verdicts.items():
+        if verdict is not False:
+            said = "it is so" if verdict else "too few requests to tell"
+            print(f"latok: --fail-if {text}: {said}", file=sys.stderr)
+    if True in verdicts.values():
+        raise typer.Exit(1)
+    if None in verdicts.values():
+        raise typer.Exit(4)
+
+
 def _write_report(mapped: Mapped) -> None:
     from latok.jobs.report import write_report
 
@@ -762,7 +888,7 @@ def _following(console: Console) -> Iterator[Watcher]:
     if not console.is_terminal or console.quiet:
         yield Watcher(
             say=say,
-            level=lambda title, level, left: say(f"{title}: {level.concurrency} at a time"),
+            level=lambda title, why, seconds, left: say(title),
             progress=lambda _: None,
             done=lambda point: console.print(point_line(point), markup=False),
         )
@@ -773,11 +899,8 @@ def _following(console: Console) -> Iterator[Watcher]:
     with Live(view, console=console, refresh_per_second=4, transient=True) as live:
         yield Watcher(
             say=say,
-            level=lambda title, level, left: view.begin(
-                f"{title}: {level.concurrency} at a time",
-                why=level.why,
-                seconds=level.seconds + 2 * level.ramp,
-                left=left,
+            level=lambda title, why, seconds, left: view.begin(
+                title, why=why, seconds=seconds, left=left
             ),
             progress=lambda seen: view.progress(
                 seen.at,

@@ -393,6 +393,17 @@ def judged(request: Digest, clause: Clause, open_loop: bool) -> bool | None:
     return None if value is None else value < clause.limit
 
 
+def clause_hits(manifest: Manifest, records: Iterable[Record]) -> tuple[Floats, ...]:
+    """For each clause of the run's SLO whether the requests of the window met it (1 or 0), in the
+    order in which they were wanted; those to which it does not apply are left out."""
+    clauses = parse_slo(manifest.slo).clauses
+    window = [digest(record) for record in records if in_window(record, manifest)]
+    window.sort(key=lambda each: (each.record.due, each.record.id))
+    open_loop = isinstance(manifest.load, Open)
+    rows = [[judged(each, clause, open_loop) for each in window] for clause in clauses]
+    return tuple(np.asarray([v for v in row if v is not None], dtype=np.float64) for row in rows)
+
+
 def _goodput(slo: Slo, window: Sequence[Digest], seconds: float, open_loop: bool) -> Goodput:
     window = sorted(window, key=lambda each: each.record.due)
     rows = [[judged(each, c, open_loop) for c in slo.clauses] for each in window]

@@ -8,18 +8,20 @@ import msgspec
 
 from latok.analysis.crosswalk import FORMATS, imported
 from latok.analysis.metrics import digest, steady_part
+from latok.analysis.otel import otel
 from latok.errors import UsageError
 from latok.jobs.runs import POINT, read_run, write_beside
 from latok.jobs.session import new_folder
 
+_FORMATS = {**FORMATS, "otel": otel}
 _EVERY_REQUEST = ("jsonl", "csv")  # the others hold what a window holds
 
 
 def export(folder: Path, format: str) -> str:
     """The run in `folder` as another tool would write it. Raises UsageError for a format that there
     is not, where there is no run, and where the run has no window to summarise."""
-    if format not in FORMATS:
-        raise UsageError(f"no format '{format}'; there are {', '.join(FORMATS)}")
+    if format not in _FORMATS:
+        raise UsageError(f"no format '{format}'; there are {', '.join(_FORMATS)}")
     manifest, records = read_run(folder)
     if manifest.window is None and format not in _EVERY_REQUEST:
         raise UsageError(
@@ -27,7 +29,7 @@ def export(folder: Path, format: str) -> str:
             f"{' and '.join(_EVERY_REQUEST)} have its requests"
         )
     # of the same requests as our own numbers
-    return FORMATS[format](steady_part(manifest, [digest(r) for r in records])[0], records)
+    return _FORMATS[format](steady_part(manifest, [digest(r) for r in records])[0], records)
 
 
 def import_(path: Path, runs: str, *, app: str = "imported") -> list[Path]:

@@ -30,6 +30,7 @@ _ABOVE_ZERO = (
     "duration",
     "budget",
     "highest",
+    "precision",
     "processes",
     "max_requests",
     "max_tokens_spent",
@@ -52,10 +53,11 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)")
 class Experiment:
     """The words of the command line. Seconds; a None is chosen by latok, which says what it chose.
 
-    `budget`: seconds of measuring for a map, start-up apart. `precision`: a point ends once half of
-    an interval is this share of its value. `margin`: of a comparison, the share within which both
-    sides are the same; `any_model`: their models may differ. `header`: `Name: value` texts.
-    `body`: JSON merged into each request. `key_env`: the environment variable with the API key.
+    `budget`: seconds of measuring for a map or a capacity, start-up apart. `precision`: a point
+    ends once half of an interval is this share of its value, a capacity's search likewise; `loops`:
+    in which it is searched. `margin`: of a comparison, the share within which both sides are the
+    same; `any_model`: their models may differ. `header`: `Name: value` texts. `body`: JSON merged
+    into each request. `key_env`: the environment variable with the API key.
     `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
     `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
     hold for the whole command. `price_per_hour`: dollars for own hardware; `price`: of a hosted
@@ -87,6 +89,7 @@ class Experiment:
     margin: float = 0.05
     any_model: bool = False
     highest: int = 256
+    loops: tuple[str, ...] = ("closed", "open")
     model: str | None = None
     dialect: str | None = None
     path: str | None = None
@@ -121,6 +124,8 @@ class Experiment:
             raise UsageError("--arrivals says how --rate is spaced; give --rate too")
         if self.arrivals is not None:
             parse_arrivals(self.arrivals)
+        if not self.loops or not set(self.loops) <= {"closed", "open"}:
+            raise UsageError(f"loops {', '.join(self.loops)}: there are closed, open")
         self._check_workload()
         if self.dialect is not None:
             dialect_named(self.dialect)

@@ -35,10 +35,11 @@ _LEAST = 30.0  # seconds that a level is given at the least, whatever is left
 
 
 class Watcher(NamedTuple):
-    """Who follows a map: talk, a level that begins, what the driver says, a point that is done."""
+    """Who follows a map: talk, a load that begins (which, why, about how many seconds, how many of
+    the budget are left), what the driver says, a point that is done."""
 
     say: Say = lambda _: None
-    level: Callable[[str, Level, float], None] = lambda *_: None
+    level: Callable[[str, str, float, float], None] = lambda *_: None
     progress: Callable[[Progress], None] = lambda _: None
     done: Callable[[Point], None] = lambda _: None
 
@@ -177,7 +178,8 @@ class _Work:
                 part.stopped = dear
                 break
             left = share - sum(part.costs)
-            watcher.level(f"{app.name} on {session.target.name}", step, left)
+            title = f"{app.name} on {session.target.name}: {Closed(step.concurrency)}"
+            watcher.level(title, step.why, step.seconds + 2 * step.ramp, left)
             began = time.monotonic()
             held = hold_point(
                 session,

@@ -136,17 +136,19 @@ def hold_point(
     cores: float = 0.0,
     precision: float | None = None,
     ids: int = 0,
+    warm_up_s: float = OPEN_WARM_UP,
 ) -> Held:
     """Holds one load and leaves a run's folder. `spent`: requests, tokens and dollars before it;
     `cores`: how many the driver is thought to need. `precision`: its window closes before
     `duration` or `requests` once the SLO is decided, or the app's first metric known so well.
-    `ids`: of the level's requests, from which one it begins."""
+    `ids`: of the level's requests, from which one it begins. `warm_up_s`: an open loop is taken as
+    warm after this many seconds' worth of requests."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
     spent = spent or (0, 0, session.probed())
     workload = session.workload(app, maker, asked)
-    due, warm_up = _schedule(load, workload, asked, duration)
+    due, warm_up = _schedule(load, workload, asked, duration, warm_up_s)
     plan = Plan(
         address=session.address,
         host=site.host,
@@ -243,7 +245,7 @@ def _spending(most: float | None, spent: float, session: Session) -> Spending | 
 
 
 def _schedule(
-    load: Load, workload: Workload, asked: Experiment, duration: float | None
+    load: Load, workload: Workload, asked: Experiment, duration: float | None, warm_up_s: float
 ) -> tuple[list[float], int]:
     """When requests are wanted (open loop), and how many end before the window opens."""
     if isinstance(load, Closed):
@@ -253,10 +255,10 @@ def _schedule(
         assert workload.trace is not None
         return workload.trace.due(load.rate), 0
     # A process of `rate` over the whole run; the driver stops when the window is done.
-    lasting = (duration or (asked.requests or 0) / load.rate) + OPEN_WARM_UP
+    lasting = (duration or (asked.requests or 0) / load.rate) + warm_up_s
     wanted = int(load.rate * (lasting + 60.0)) + (asked.requests or 0) + workload.warm_up
     due = due_times(load.arrivals, load.rate, seed=asked.seed, seconds=lasting)
-    return list(islice(due, wanted)), max(int(load.rate * OPEN_WARM_UP), 1) + workload.warm_up
+    return list(islice(due, wanted)), max(int(load.rate * warm_up_s), 1) + workload.warm_up
 
 
 def _first_id(load: Load) -> int:

@@ -19,6 +19,7 @@ from latok.wire.dialects import dialect_named
 
 LOG = "captures.log"
 MAP = "map.json"
+CAPACITY = "capacity.json"
 POINT = "point.json"  # another tool's result, imported
 
 
@@ -104,9 +105,11 @@ def write_beside(path: Path, data: bytes) -> None:
 
 
 def kind(folder: Path) -> str:
-    """`run` or `map` (which may hold one map for each app); empty for anything else."""
+    """`run`, `map` (which may hold one map for each app) or `capacity`; empty for anything else."""
     if (folder / MANIFEST).exists() or (folder / POINT).exists():
         return "run"
+    if (folder / CAPACITY).exists():
+        return "capacity"
     return "map" if (folder / MAP).exists() or any(folder.glob(f"*/{MAP}")) else ""
 
 

@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from latok.analysis.capacity import Capacity, Rate, Slots
 from latok.analysis.cost import dollars
 from latok.analysis.frontier import Advice, Map, frontier
 from latok.analysis.point import Interval, Point, Users
@@ -284,6 +285,57 @@ def _bullet(text: str) -> Padding:
     line = Table.grid(padding=(0, 1))
     line.add_row(Text("·"), Text(printable(text)))
     return Padding(line, (0, 0, 0, 2))
+
+
+# --- a capacity --------------------------------------------------------------------------------
+
+
+def print_capacity(found: Capacity, console: Console) -> None:
+    """The two answers, what to keep free, and the points that they come from."""
+    console.print(Text(printable(f"Capacity for {found.app} on {found.target}"), style="bold"))
+    console.print(Text(f"SLO {found.slo}"))
+    console.print()
+    for line in capacity_lines(found):
+        console.print(Text(printable(line)))
+    console.print()
+    table = _Points(found.points, on_frontier=())
+    console.print(table)
+    console.print(Text(table.legend(), style="dim"))
+    for note in found.notes:
+        console.print(Text(f"Note: {printable(note)}."))
+
+
+def capacity_lines(found: Capacity) -> list[str]:
+    """A sentence for each loop, and one for the headroom."""
+    lines = []
+    if found.closed is not None:
+        said = _limit(found.closed.concurrency, found.closed.ci95, "at a time")
+        lines.append(f"Closed loop: {said}; {_why(found.closed)}.")
+    if found.open is not None:
+        said = _limit(found.open.rate, found.open.ci95, f"a second ({found.open.arrivals})")
+        lines.append(f"Open loop: {said}; {_why(found.open)}.")
+    if found.headroom and found.open is not None:
+        kept = found.open.rate * (1.0 - found.headroom)
+        lines.append(
+            f"Headroom: {share(found.headroom)}. Its arrivals are burstier than those that were "
+            f"sent; {figure(kept)} a second keeps the wait as it was found."
+        )
+    return lines or ["Nothing valid was measured."]
+
+
+def _limit(value: float, interval: tuple[float, float | None], unit: str) -> str:
+    low, high = interval
+    if high is None:
+        return f"at least {figure(low)} {unit}"
+    if high < 1 and unit == "at a time":
+        return "none"
+    return f"{figure(value)} {unit} (95 %: {figure(low)} to {figure(high)})"
+
+
+def _why(found: Slots | Rate) -> str:
+    if found.ci95[1] is None:
+        return found.stopped
+    return f"then {found.tightest} is missed ({found.stopped})"
 
 
 # --- one point -----------------------------------------------------------------------------------

@@ -1,0 +1,332 @@
+"""The highest load that meets an SLO, in few requests. Pure: what was seen in, the next hold out.
+
+A clause `m.pQ<x` is met as long as at least Q % of the requests are below x, and that share falls
+as the load grows. So capacity is where a falling curve crosses Q, which is what a dose-finding
+trial looks for: a posterior over the crossing (probit regression on the logarithm of the load,
+Finney 1971) says where to measure next and when enough is known. What it does not take for granted:
+
+- *The curve's form.* The slope below the crossing and that above it are unknown, each for itself;
+  both are integrated out.
+- *Independence.* Neighbouring requests share queues and batches, so n of them tell as much as
+  n ÷ τ would; τ, the integrated autocorrelation time (Sokal 1997), is estimated from the windows.
+- *That a window is the long run.* A rate δ above what is served lets the queue grow by δ seconds
+  each second, and until that is the clause's slack nobody sees it. In a window that ends T seconds
+  after an empty start, rates up to slack ÷ T too high go unseen, and as chance may empty the queue
+  once more, the lower end is lowered by twice that. Long windows count more than short ones.
+- *Which clause.* Each has a curve of its own; the capacity is the lowest crossing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latok.analysis.stats import Floats
+
+_STEP = 0.01  # of the grid of crossings, in the logarithm of the load
+# Slopes, in standard deviations of the probit for a load e times as high: from a share that hardly
+# feels the load (1.6 points for 10 % at p95 are 1) to a cliff.
+_SLOPES = np.geomspace(0.3, 300.0, 24)
+_SLOPES_APART = 1.0  # standard deviation of the logarithm of the ratio of the two slopes
+# Loads farther than this factor from the crossing say nothing about the curve's form there.
+_NEAR = 1.5
+_ALIKE = 1.25  # loads within this factor share their autocorrelation time
+_DOUBT = 1.0  # standard deviations by which an autocorrelation time is taken longer than estimated
+_MISSES = 3  # a first window can tell a clause once it expects so many misses at its limit
+_LEAST = 50
+_TAUS = 20.0  # a window this many autocorrelation times long is long
+_SLACKS = 40.0  # and this many times as long as the clause's slack, so that little goes unseen
+_MORE = 0.35  # of the requests near the crossing so far, what the next window adds
+_TOLD = 4.0  # the misses, each by itself, that an interval is based on at the least
+_P100 = 0.999  # no sample can show that none fails; a p100 is searched as a p99.9
+
+
+class Seen(NamedTuple):
+    """A load that was held. `hits`: for each clause whether the requests of the window met it, in
+    the order of sending. `latency`: seconds of a typical whole request; `held`: seconds from the
+    first request to the window's end; `cost`: seconds it took altogether."""
+
+    load: float
+    hits: tuple[Floats, ...]
+    latency: float
+    held: float
+    cost: float
+
+
+class Hold(NamedTuple):
+    """What to hold next: `load` for a window of `seconds` after `warm_up` seconds."""
+
+    load: float
+    seconds: float
+    warm_up: float
+    why: str
+
+
+class Stop(NamedTuple):
+    """Why nothing more is measured."""
+
+    why: str
+
+
+class Bracket(NamedTuple):
+    """A capacity and its 95 % interval. `high` is None where no load was seen to fail; `clause`:
+    the number of the tightest one; `tau`: the autocorrelation time near it, in requests."""
+
+    value: float
+    low: float
+    high: float | None
+    clause: int
+    tau: float
+
+    @property
+    def precision(self) -> float:
+        """Half the interval's width as a share of the capacity."""
+        if self.high is None or not self.value:
+            return math.inf
+        return (self.high - self.low) / 2.0 / self.value
+
+
+class Search(NamedTuple):
+    """What is searched. `quantiles`: what share each clause asks; `slacks`: by how many seconds a
+    request may be slower than alone before it misses the clause; `whole`: loads are numbers of
+    slots, not rates; `first`, `highest`: the loads to begin with and never to exceed; `alone`:
+    seconds that one request takes, as far as is known; `budget`: seconds for all."""
+
+    quantiles: tuple[float, ...]
+    slacks: tuple[float, ...]
+    whole: bool
+    first: float
+    highest: float
+    alone: float
+    budget: float
+    precision: float = 0.1
+
+
+def bracket(search: Search, seen: Sequence[Seen]) -> Bracket:
+    """Where the SLO ceases to be met. Asks for one load at least."""
+    rows = sorted((row for row in seen if len(row.hits[0])), key=lambda row: row.load)
+    found = [
+        _crossing(min(quantile, _P100), slack, rows, n)
+        for n, (quantile, slack) in enumerate(zip(search.quantiles, search.slacks, strict=True))
+    ]
+    # the true capacity is below a value if any crossing is: the chances of the clauses add up
+    lows = [
+        each.at(0.025 / len(found)) / (1.0 if search.whole else 1.0 + 2.0 * slack / each.held)
+        for each, slack in zip(found, search.slacks, strict=True)
+    ]
+    highs = [each.at(0.975) for each in found]
+    tightest = min(range(len(found)), key=lambda n: found[n].at(0.5))
+    value, low, high = found[tightest].at(0.5), min(lows), min(highs)
+    if search.whole:
+        value, low, high = (math.floor(x + 1e-9) for x in (value, low, high))
+    unbounded = high > rows[-1].load and found[tightest].beyond > 0.005
+    return Bracket(
+        min(value, rows[-1].load) if unbounded else value,
+        low if low >= rows[0].load / _NEAR else 0.0,
+        None if unbounded else high,
+        tightest,
+        found[tightest].tau,
+    )
+
+
+def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
+    """What to measure next: ever twice as much until the SLO is missed, then around its edge."""
+    left = search.budget - sum(row.cost for row in seen)
+    if not seen:
+        return _hold(search, seen, search.first, left, "a light load")
+    found = bracket(search, seen)
+    loads = sorted(row.load for row in seen)
+    if found.high is None or _holds(search, max(seen)):
+        if loads[-1] >= search.highest:
+            return Stop(f"the limit of {search.highest:g} was not reached by the SLO")
+        if found.high is None or found.value >= loads[-1] / 1.05:
+            return _hold(search, seen, min(2.0 * loads[-1], search.highest), left, "twice the load")
+    if found.low < loads[0]:
+        if search.whole and loads[0] <= 1 and found.high < 1:
+            return Stop("even one at a time does not meet it")
+        if not search.whole and found.high * search.alone < 0.01:
+            return Stop("even one request at a time with long pauses does not meet it")
+        lower = max(math.floor(loads[0] / 4), 1) if search.whole else loads[0] / 4.0
+        if lower < loads[0]:
+            return _hold(search, seen, lower, left, "a quarter of the load")
+    if _known(search, seen, found):
+        return Stop(f"the interval is within {search.precision:.0%}")
+    return _hold(search, seen, _edge(search, seen, found), left, "the SLO's edge")
+
+
+def _holds(search: Search, row: Seen) -> bool:
+    return all(
+        float(np.mean(hits)) >= quantile
+        for hits, quantile in zip(row.hits, search.quantiles, strict=True)
+    )
+
+
+def _known(search: Search, seen: Sequence[Seen], found: Bracket) -> bool:
+    """Whether the interval is as narrow as asked, and seen from both sides more than once."""
+    if search.whole and found.low == found.high:
+        return True
+    below, above = _sides(seen, found.value)
+    if found.precision > search.precision or min(len(below), len(above)) < 2:
+        return False
+    told = sum(len(row.hits[found.clause]) for row in (*below, *above)) / found.tau
+    return told * (1.0 - min(search.quantiles[found.clause], _P100)) >= _TOLD
+
+
+def _sides(seen: Sequence[Seen], value: float) -> tuple[list[Seen], list[Seen]]:
+    near = [row for row in seen if value / _NEAR <= row.load <= value * _NEAR]
+    return [r for r in near if r.load <= value], [r for r in near if r.load > value]
+
+
+def _edge(search: Search, seen: Sequence[Seen], found: Bracket) -> float:
+    """The less known side of the crossing, within the interval but not closer than is asked."""
+    assert found.high is not None
+    if found.high > _NEAR * found.low and not search.whole:
+        return min(found.value, search.highest)
+    below, above = ([len(r.hits[0]) for r in side] for side in _sides(seen, found.value))
+    apart = search.precision / 2.0
+    lower = min(math.sqrt(max(found.low, 1e-9) * found.value), found.value * (1.0 - apart))
+    upper = max(math.sqrt(found.high * max(found.value, 1e-9)), found.value * (1.0 + apart))
+    load = lower if sum(below) <= sum(above) else upper
+    if not search.whole:
+        return min(load, search.highest)
+    # the crossing lies between `value` and the next whole number
+    load = max(math.floor(lower), 1) if load == lower else math.ceil(upper)
+    return min(max(load, 1), search.highest)
+
+
+def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: str) -> Hold | Stop:
+    """A window long enough to tell something, and to be long beside what requests share."""
+    latency = _latency(search, seen, load)
+    per_second = load / latency if search.whole else load
+    wanted = max(_LEAST, *(_MISSES / (1.0 - min(q, _P100)) for q in search.quantiles))
+    if search.whole:
+        wanted = max(wanted, 2.0 * load)
+    if why == "the SLO's edge":
+        found = bracket(search, seen)
+        near = sum(len(r.hits[0]) for side in _sides(seen, found.value) for r in side)
+        long = 0.0 if search.whole else _SLACKS * search.slacks[found.clause] * per_second
+        wanted = max(2.0 * wanted, long, min(_TAUS * found.tau, near), _MORE * near)
+    seconds = max(wanted / per_second, 3.0 * latency)
+    warm_up = max(2.0 * latency, 0.25 * seconds)
+    room = left - latency
+    if seconds + warm_up > room / 2.0 and seen:  # a few windows that fit, not one that does not
+        shrink = max(room / 2.0, min(room, 8.0 * latency)) / (seconds + warm_up)
+        seconds, warm_up = seconds * min(shrink, 1.0), warm_up * min(shrink, 1.0)
+    if seconds * per_second < 10 and seen:
+        return Stop(f"the budget of {search.budget:g} s is spent")
+    return Hold(load, seconds, warm_up, why)
+
+
+def _latency(search: Search, seen: Sequence[Seen], load: float) -> float:
+    """A typical request at a load: as at the nearest that was seen; closed loops beyond the last
+    wait in proportion, as if throughput grew no more (Little's law)."""
+    if not seen:
+        return search.alone
+    near = min(seen, key=lambda row: abs(math.log(row.load / load)))
+    return near.latency * max(load / near.load, 1.0) if search.whole else near.latency
+
+
+# --- the posterior of one clause's crossing ------------------------------------------------------
+
+
+class _Crossing(NamedTuple):
+    """A posterior over the logarithm of a load. `beyond`: its weight far above all that was held;
+    `tau`, `held`: the autocorrelation time and the length of a window near it."""
+
+    logs: Floats
+    cumulated: Floats
+    beyond: float
+    tau: float = 1.0
+    held: float = 1.0
+
+    def at(self, chance: float) -> float:
+        return float(np.exp(np.interp(chance, self.cumulated, self.logs)))
+
+
+def _crossing(quantile: float, slack: float, rows: Sequence[Seen], clause: int) -> _Crossing:
+    logs = np.log(np.asarray([row.load for row in rows]))
+    hits = [row.hits[clause] for row in rows]
+    held = np.asarray([row.held for row in rows])
+    taus = _taus(logs, hits)
+    counts = np.asarray([len(h) for h in hits]) / taus
+    shares = np.asarray([float(np.mean(h)) for h in hits])
+    counts *= np.minimum(held / min(_SLACKS * slack, held.max()), 1.0)
+    everywhere = np.ones(len(logs), dtype=bool)
+    rough = math.log(_posterior(quantile, logs, shares, counts, everywhere).at(0.5))
+    around = np.abs(logs - rough) <= math.log(_NEAR)
+    found = _posterior(quantile, logs, shares, counts, around)
+    middle = math.log(found.at(0.5))
+    near = np.abs(logs - middle) <= math.log(_NEAR)
+    place = int(np.argmin(np.abs(logs - middle)))
+    weights = counts[near] if near.any() else counts
+    typical = np.average(held[near] if near.any() else held, weights=weights)
+    return found._replace(tau=float(taus[place]), held=float(typical))
+
+
+def _posterior(
+    quantile: float, logs: Floats, shares: Floats, counts: Floats, near: NDArray[np.bool_]
+) -> _Crossing:
+    """The weight of each crossing, the slopes integrated out. Only the loads `near` form the curve;
+    the others, each with the slope that suits it best, say on which side of it they lie."""
+    from scipy.special import log_ndtr, ndtri
+
+    grid = np.arange(logs[0] - 2.0, logs[-1] + 2.0, _STEP)
+    sides = np.zeros((2, len(grid), len(_SLOPES)))
+    for log, share, count, formed in zip(logs, shares, counts, near, strict=True):
+        away = log - grid
+        probit = ndtri(quantile) - away[:, None] * _SLOPES
+        fits = count * (share * log_ndtr(probit) + (1.0 - share) * log_ndtr(-probit))
+        if not formed:
+            fits = np.repeat(fits.max(axis=1, keepdims=True), len(_SLOPES), axis=1)
+        sides[0] += np.where(away[:, None] <= 0, fits, 0.0)
+        sides[1] += np.where(away[:, None] > 0, fits, 0.0)
+    best = sides.max(axis=2, keepdims=True)
+    likely = np.exp(sides - best)
+    ratio = np.log(_SLOPES[:, None] / _SLOPES)
+    prior = np.exp(-0.5 * (ratio / _SLOPES_APART) ** 2)
+    log_weight = np.log(np.einsum("gb,bh,gh->g", likely[0], prior, likely[1]) + 1e-300)
+    log_weight += best[0, :, 0] + best[1, :, 0]
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    beyond = float(weight[grid > logs[-1] + 1.0].sum())
+    return _Crossing(grid, np.cumsum(weight), beyond, 1.0)
+
+
+def _taus(logs: Floats, hits: Sequence[Floats]) -> Floats:
+    """The autocorrelation time at each load, in requests, from the windows at loads alike; where
+    none of these has both hits and misses, from the nearest that has."""
+    varied = [n for n, h in enumerate(hits) if 0.0 < float(np.mean(h)) < 1.0]
+    taus = np.ones(len(hits))
+    for n in range(len(hits)):
+        if not varied:
+            break
+        nearest = min(abs(logs[n] - logs[m]) for m in varied)
+        alike = [m for m in varied if abs(logs[n] - logs[m]) <= max(nearest, math.log(_ALIKE))]
+        taus[n] = min(_tau([hits[m] for m in alike]), max(len(hits[n]) / 2.0, 1.0))
+    return taus
+
+
+def _tau(windows: Sequence[Floats]) -> float:
+    """1 + 2 Σ ρ(k), summed as long as pairs of neighbouring lags are positive (Geyer 1992)."""
+    longest = max(len(w) for w in windows) // 2
+    total, pairs = np.zeros(longest), np.zeros(longest)
+    for window in windows:
+        count, rest = len(window), window - window.mean()
+        spectrum = np.fft.rfft(rest, 2 * count)
+        products = np.fft.irfft(spectrum * spectrum.conj())[: min(longest, count)]
+        total[: len(products)] += products
+        pairs[: len(products)] += count - np.arange(len(products))
+    rho = total / pairs / (total[0] / pairs[0])
+    sums = rho[: longest - longest % 2].reshape(-1, 2).sum(axis=1)
+    ends = np.flatnonzero(sums <= 0.0)
+    tau = 2.0 * float(sums[: ends[0] if len(ends) else len(sums)].sum()) - 1.0
+    size = float(np.mean([len(w) for w in windows]))
+    # a window's own mean takes τ ÷ n off each ρ
+    tau = max(1.0, tau / (1.0 - min(tau / size, 0.5)))
+    # and as misses come in clusters, too small a τ is likelier than too large a one: the variance
+    # of the estimate, summed over some 3 τ lags, is about 12 τ ÷ n of its square (Sokal 1997)
+    return tau * (1.0 + _DOUBT * math.sqrt(12.0 * tau / sum(map(len, windows))))
