@@ -283,12 +283,13 @@ def _judged(
 
 
 def _needed(e: _Estimate, limit: float, each: int, family: int) -> int:
-    """How many more requests a side: until a difference such as this one is shown, if it is beyond
-    the margin, or else until an interval around it lies within. An error shrinks with √n."""
+    """How many more requests a side, as an error shrinks with √n: until an interval around the
+    difference lies within the margin, if it is within; else until a difference of the margin is
+    shown, so that it will be decided although this one be chance."""
     beyond = abs(e.difference) > limit
-    room = abs(e.difference) if beyond else limit - abs(e.difference)
     # nobody knows a difference to be so near to the margin: a quarter of it is the least room
-    times = (_asked(family if beyond else 1) * e.error / max(room, limit / 4)) ** 2
+    room = limit if beyond else max(limit - abs(e.difference), limit / 4)
+    times = (_asked(family if beyond else 1) * e.error / room) ** 2
     return max(math.ceil(each * (times - 1.0)), 1)
 
 

@@ -439,13 +439,12 @@ def _goodput(slo: Slo, window: Sequence[Digest], seconds: float, open_loop: bool
 
 def together(verdicts: Sequence[bool], values: Sequence[float | None], limit: float) -> float:
     """How many neighbouring requests of a clause count as one (`latok.analysis.stats.alike`): by
-    how its misses come in clumps. Where there are too few of them, by its slowest tenth, as far as
-    that comes near to the limit: beyond half of it."""
-    if verdicts.count(False) >= 5:
-        return alike(np.asarray(verdicts, dtype=np.float64))
+    how its misses come in clumps, if there are enough of them to tell, and by how its slowest tenth
+    does, as far as that comes near to the limit: beyond half of it."""
+    missed = alike(np.asarray(verdicts, dtype=np.float64)) if verdicts.count(False) >= 5 else 1.0
     known = np.round([np.inf if value is None else value for value in values], 6)
     slow = max(float(np.quantile(known, 0.9, method="higher")), limit / 2.0)
-    return alike((known > slow).astype(np.float64))
+    return max(missed, alike((known > slow).astype(np.float64)))
 
 
 def _clause_result(

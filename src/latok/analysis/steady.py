@@ -6,8 +6,9 @@ its beginning is cut off by MSER-5 (White 1997): of all beginnings, the one with
 of the rest is known best. A window is only ever shortened.
 
 What remains is tested for a change of level by a self-normalised CUSUM (Shao & Zhang 2010), which
-needs no estimate of how alike neighbours are and so stays true for autocorrelated latencies. The
-place of the change, and whether it was a step or a drift, come with the answer.
+needs no estimate of how alike neighbours are and so stays true for autocorrelated latencies; and,
+as that is blind to a level that changes all the time, for a slope of its batch means. The place of
+the change, and whether it was a step or a drift, come with the answer.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _BATCHES = 10
 # Of the statistic for ten independent normal values: its 99 % quantile (200,000 draws), so that of
 # three series together fewer than one in twenty is called drifting although neighbours are alike.
 _CRITICAL = 81.0
+# Student's t of a slope through ten batch means: two in a thousand, as its size is less certain.
+_SLOPE = 4.5
 _LEAST = 40  # requests, and effective ones, that can tell a change from chance
 # With fewer effective ones only a change is believed that dwarfs the spread of single requests.
 _PLAIN = 5.0
@@ -163,7 +166,8 @@ def _changed(series: Series) -> Change | bool | None:
     line = _fit(values, np.linspace(0.0, 1.0, n))
     moved, rest = step if step[1].std() <= line[1].std() else line
     matters = abs(moved) >= math.log1p(_MATTERS)
-    if not matters or _statistic(values) <= _CRITICAL:
+    means = _batched(values)
+    if not matters or not (_statistic(means) > _CRITICAL or _slope(means) > _SLOPE):
         few = n / alike(rest) < _LEAST
         return None if few and rest.std() > _MATTERS / 2 else False
     if n / alike(rest) < _LEAST and abs(moved) < _PLAIN * rest.std():
@@ -192,10 +196,21 @@ def _place(values: Floats) -> int:
     return int(np.argmax(away / np.sqrt(place * (n - place)))) + 1
 
 
-def _statistic(values: Floats) -> float:
-    """Shao & Zhang (2010), equation 4, on the means of ten batches: large where a level changed."""
+def _batched(values: Floats) -> Floats:
     batch = len(values) // _BATCHES
-    means = values[: batch * _BATCHES].reshape(_BATCHES, batch).mean(axis=1)
+    return values[: batch * _BATCHES].reshape(_BATCHES, batch).mean(axis=1)
+
+
+def _slope(means: Floats) -> float:
+    """The slope through the means, in its standard errors."""
+    shape = np.linspace(0.0, 1.0, _BATCHES)
+    slope, rest = _fit(means, shape)
+    error = math.sqrt(float(rest @ rest) / (_BATCHES - 2) / (_BATCHES * float(shape.var())))
+    return abs(slope) / error if error > 0.0 else math.inf if slope else 0.0
+
+
+def _statistic(means: Floats) -> float:
+    """Shao & Zhang (2010), equation 4, on the means of ten batches: large where a level changed."""
     return max(_at(means, k) for k in range(2, _BATCHES - 1))
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from latok.analysis.compare import Compared, Comparison
 from latok.report.text import UNKNOWN, figure, milliseconds, printable, share
 
-_SIGNS = {"better": "✓ better", "worse": "✗ worse", "same": "= same", "undecided": "? undecided"}
+_SIGNS = {"better": "✓ better", "worse": "✗ worse", "same": "= same", "undecided": "? unknown"}
 _SHARES = ("attainment", "failures")
 
 
@@ -20,7 +20,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
     console.print(Text(f"{_counted(found)}; margin {found.margin:.3g} of A"))
     console.print()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("", "A", "B", "B ÷ A", "95 % interval", "B is", "needs"):
+    for heading in ("", "A", "B", "ratio", "interval", "B is", "requests"):
         left = heading in ("", "B is")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for name, one in found.metrics.items():
@@ -28,7 +28,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
     console.print(table)
     console.print()
     console.print(Text(headline(found), style="bold"))
-    for note in found.notes:
+    for note in dict.fromkeys(found.notes):
         console.print(Text(f"Note: {printable(note)}."))
 
 
@@ -63,15 +63,15 @@ def _row(name: str, one: Compared) -> tuple[str, ...]:
     if last in _SHARES:
         numbers = [share(one.a), share(one.b), UNKNOWN]
         if one.ci95 is not None:
-            interval = " to ".join(f"{100 * edge:+.1f}" for edge in one.ci95) + " points"
+            interval = "…".join(f"{100 * edge:+.3g}" for edge in one.ci95) + " pt"
     else:
         in_ms = last != "throughput"
         shown = [milliseconds(v) if in_ms else figure(v) for v in (one.a, one.b)]
-        unit = " ms" if in_ms else " tok/s"
+        unit = " ms" if in_ms else "/s"
         numbers = [*(v if v == UNKNOWN else v + unit for v in shown), _times(one.ratio)]
         if one.ci95 is not None:
             interval = "–".join(f"{edge:.3f}" for edge in one.ci95)
-    needs = f"{one.needed:,} more" if one.needed else ""
+    needs = f"+{one.needed:,}" if one.needed else ""
     return (name, *numbers, interval, _SIGNS[one.verdict], needs)
 
 
