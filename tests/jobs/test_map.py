@@ -129,7 +129,10 @@ def started(url: str, runs: Path) -> subprocess.Popen[str]:
         text=True,
     )
     until = time.monotonic() + 30
-    while len(list(runs.glob("*/captures.log"))) + len(list(runs.glob("*/*.parquet"))) < 2:
+    while (
+        len({p.parent for n in ("captures.log", "records.parquet") for p in runs.glob(f"*/{n}")})
+        < 2
+    ):
         assert time.monotonic() < until, "nothing was measured"
         time.sleep(0.05)
     time.sleep(1.0)

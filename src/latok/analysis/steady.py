@@ -198,7 +198,8 @@ def _place(values: Floats) -> int:
 
 def _batched(values: Floats) -> Floats:
     batch = len(values) // _BATCHES
-    return values[: batch * _BATCHES].reshape(_BATCHES, batch).mean(axis=1)
+    means: Floats = values[: batch * _BATCHES].reshape(_BATCHES, batch).mean(axis=1)
+    return means
 
 
 def _slope(means: Floats) -> float:
