@@ -35,7 +35,7 @@ from latok.wire.http1 import ProtocolError, Response
 
 _MS = 1_000_000  # nanoseconds
 # Before a due time we wake a little early and poll: the scheduler takes up to so long to wake us.
-_SPIN = 500_000  # nanoseconds
+_SPIN = 200_000  # nanoseconds
 _HOUSEKEEPING = 0.1  # seconds between looks at time-outs and at what the owner wants
 # An idle connection is not used after this: servers close theirs after 5 s (uvicorn, llama.cpp),
 # and a request sent into a closing connection would be an error of our making.

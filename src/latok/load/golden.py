@@ -31,6 +31,8 @@ from typing import Any, Literal, NamedTuple
 
 import httptools
 
+from latok.load.socket import SO_TIMESTAMPNS, receive
+
 _SPIN = 0.002  # epoll rounds to milliseconds; before a due step we poll
 _READ = 1 << 16
 
@@ -193,6 +195,8 @@ class Golden:
     def _listen(self) -> None:
         self._listener = socket.create_server(self._address, backlog=4096)
         self._listener.setblocking(False)
+        with contextlib.suppress(OSError):  # what is accepted inherits it
+            self._listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._address = self._listener.getsockname()
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
 
@@ -220,7 +224,12 @@ class Golden:
 
     def _receive(self, talk: _Talk) -> None:
         try:
-            data = talk.sock.recv(_READ)  # of a TLS record more than it holds: none is left behind
+            if self._tls is None:
+                view, stamp = receive(talk.sock)
+                data = bytes(view)
+            else:
+                # of a TLS record more than it holds: none is left behind
+                data, stamp = talk.sock.recv(_READ), 0
         except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError:
@@ -230,9 +239,9 @@ class Golden:
             return
         talk.parser.feed_data(data)
         if talk.complete:
-            self._answer(talk, time.time())
+            self._answer(talk, time.time(), stamp * 1e-9 or None)
 
-    def _answer(self, talk: _Talk, received: float) -> None:
+    def _answer(self, talk: _Talk, received: float, arrived: float | None) -> None:
         method = talk.parser.get_method().decode()
         path, headers, body = talk.path, talk.headers, talk.body
         talk.parser = httptools.HttpRequestParser(talk)
@@ -244,7 +253,7 @@ class Golden:
         else:
             steps = self._script(asked)
         if method == "POST":
-            self._truth.append({"received": received, "path": path, "sent": sent})
+            self._truth.append({"arrived": arrived, "received": received, "path": path, "sent": sent})
         self._next(_Answer(talk, iter(steps), received, sent))
 
     def _next(self, answer: _Answer) -> None:
