@@ -91,7 +91,8 @@ def varied(asked: Asked) -> Iterator[Step]:
         now = min(burst, tokens - sent)
         said = [event({"choices": [{"delta": {"content": f" {sent + n}"}}]}) for n in range(now)]
         data = pending + b"".join(said)
-        keep = draw.randint(1, len(said[-1]) - 1) if words["cut"] == "1" else 0
+        # at least the line that ends it; its chunk of HTTP ends with two bytes more
+        keep = draw.randint(3, len(said[-1]) - 1) if words["cut"] == "1" else 0
         # of a cut event the last piece makes it complete
         complete = (now - 1 if keep else now) + (pending not in (HEAD, b""))
         yield Step(at, data[: len(data) - keep], complete, "content")
@@ -113,7 +114,7 @@ def event_done() -> bytes:
     return chunked(b"data: [DONE]\n\n")
 
 
-def drive(url: str, what: Case, seconds: float = 0.3) -> tuple[Point, list[Record], Driven]:
+def drive(url: str, what: Case, seconds: float = 0.15) -> tuple[Point, list[Record], Driven]:
     """Runs one case in this process."""
     where = replace(site(url), path=CHAT.path)
     arrivals: Iterable[float] = ()

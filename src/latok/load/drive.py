@@ -182,7 +182,7 @@ class _Stream:
         self.sock = sock
         self.state = _State.CONNECTING
         self.opened_at = now
-        self.since = time.time_ns()  # when the last read began, or the last send ended
+        self.since = time.time_ns()  # when the last read or the sending began
         self.received = 0  # bytes read so far
         self.reads = 0  # since the kernel was last asked how many segments there were
         self.segments: int | None = 0  # that it said then; None: more than we had read
@@ -570,7 +570,8 @@ class Driver:
         data = stream.data if stream.tls is None else stream.tls.sealed(stream.data)
         stream.unsent = memoryview(data)
         capture.connection = stream.connection
-        capture.sent_first = self._clock()
+        stream.since = time.time_ns()  # an answer may come before `send` returns
+        capture.sent_first = self._seconds(stream.since)
         self._push(stream)
 
     def _push(self, stream: _Stream) -> None:
@@ -589,8 +590,7 @@ class Driver:
             more = select.EPOLLOUT if stream.writing else 0
             self._epoll.modify(stream.sock.fileno(), select.EPOLLIN | more)
         if not stream.writing:
-            stream.since = time.time_ns()
-            capture.sent_last = self._seconds(stream.since)
+            capture.sent_last = self._clock()
 
     # --- reading ---
 
