@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 from cores import CLIENT, SERVER, WHERE, on
+
 from latok.load.calibrate import judge_at
 from latok.load.golden import golden
 from latok.records import Closed
@@ -64,7 +65,9 @@ def main() -> int:
             with on(SERVER), golden() as url, on(CLIENT):  # afresh: a server keeps all its truth
                 took[side] = side(url, asked.streams, asked.rate, asked.seconds) * 1e6
         ratios.append(took[ours] / took[bare])
-        print(f"bare {took[bare]:6.2f}   ours {took[ours]:6.2f}   ratio {ratios[-1]:.2f}", flush=True)
+        print(
+            f"bare {took[bare]:6.2f}   ours {took[ours]:6.2f}   ratio {ratios[-1]:.2f}", flush=True
+        )
     ratio = statistics.median(ratios)
     verdict = "PASS" if ratio <= BAR else f"over {BAR}"
     print(f"median of {len(ratios)} ratios {ratio:.2f}: {verdict}")

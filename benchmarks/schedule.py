@@ -14,9 +14,9 @@ import argparse
 import sys
 
 import numpy as np
+from cores import CLIENT, SERVER, WHERE, on
 from scipy import stats
 
-from cores import CLIENT, SERVER, WHERE, on
 from latok.load.calibrate import judge_at
 from latok.load.golden import golden
 from latok.records import Open

@@ -1,4 +1,4 @@
-"""The law of the instrument: no metric that is wrong by more than its printed error is called valid.
+"""The law: no metric that is wrong by more than its printed error is called valid.
 
 Short random runs (drawn from a seed) of the driver against the golden server, judged as any run is.
 The truth of an event lies between the server's clock before its `send` and after; that of a request
@@ -23,13 +23,14 @@ import numpy as np
 from latok.analysis.metrics import in_window, point
 from latok.analysis.point import Point
 from latok.load.drive import Driven, Driver, Plan, Prepared
-from latok.load.golden import HEAD, TAIL, Asked, Step, event
+from latok.load.golden import HEAD, TAIL, Asked, Step, chunked, event, golden
 from latok.load.probe import site
 from latok.load.socket import resolve
 from latok.records import Closed, Load, Manifest, Open, Record, Request
 from latok.wire.capture import Capture, record_of
 from latok.wire.dialects import DIALECTS
 from latok.workload.arrivals import poisson
+from tests.golden.busy import busy_neighbour
 from tests.simulated import manifest
 
 CHAT = DIALECTS["openai-chat"]
@@ -85,11 +86,11 @@ def varied(asked: Asked) -> Iterator[Step]:
     ttft, gap, burst = float(words["ttft"]), float(words["gap"]), int(words["burst"])
     draw = random.Random(f"{words['seed']} {asked.n}")
     tokens = int(asked.body["max_tokens"])
-    at, sent = ttft, 0
+    at, done = ttft, 0
     pending = HEAD  # bytes of what was not yet written
-    while sent < tokens:
-        now = min(burst, tokens - sent)
-        said = [event({"choices": [{"delta": {"content": f" {sent + n}"}}]}) for n in range(now)]
+    while done < tokens:
+        now = min(burst, tokens - done)
+        said = [event({"choices": [{"delta": {"content": f" {done + n}"}}]}) for n in range(now)]
         data = pending + b"".join(said)
         # at least the line that ends it; its chunk of HTTP ends with two bytes more
         keep = draw.randint(3, len(said[-1]) - 1) if words["cut"] == "1" else 0
@@ -97,24 +98,61 @@ def varied(asked: Asked) -> Iterator[Step]:
         complete = (now - 1 if keep else now) + (pending not in (HEAD, b""))
         yield Step(at, data[: len(data) - keep], complete, "content")
         pending = data[len(data) - keep :] if keep else b""
-        sent += now
+        done += now
         at += gap * burst * draw.uniform(0.5, 1.5)
     last = {
         "choices": [{"delta": {}, "finish_reason": "length"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": tokens},
         "timings": {"golden": asked.n},
     }
-    tail = event(last) + event_done()
+    tail = event(last) + chunked(b"data: [DONE]\n\n")
     yield Step(at, pending + tail + TAIL, int(bool(pending)), "content")
 
 
-def event_done() -> bytes:
-    from latok.load.golden import chunked
+class Run(NamedTuple):
+    """A case that was run: its point, its records, and what was true."""
 
-    return chunked(b"data: [DONE]\n\n")
+    case: Case
+    point: Point
+    records: list[Record]
+    driven: Driven
+    truth: Any = None
+
+    @property
+    def broken(self) -> list[str]:
+        """Where the law fails: what is called valid, and wrong by more than was said."""
+        return [
+            f"{name} is wrong by {wrong * 1e3:.3f} ms, said to be by {bound * 1e3:.3f} at the most"
+            for name, wrong, bound in self.errors()
+            if wrong > bound + TRANSIT and name.split()[0] not in self.point.instrument.bent
+        ]
+
+    def errors(self) -> Iterator[tuple[str, float, float]]:
+        """Of each quantile that was printed: its name, by how much it is wrong, and by how much it
+        was said to be wrong at the most. Seconds."""
+        for name, spans in true_quantiles(self).items():
+            for label, bound in self.point.instrument.error_s.get(name, {}).items():
+                value = getattr(self.point.metrics[name], label)
+                low, high = spans[label]
+                yield f"{name} {label}", max(low - value, value - high, 0.0), bound
 
 
-def drive(url: str, what: Case, seconds: float = 0.15) -> tuple[Point, list[Record], Driven]:
+def played(cases: Iterable[Case], seconds: float = 0.15) -> list[Run]:
+    """Runs the cases one after the other, on one golden server, or on one that speaks TLS."""
+    script, runs = "tests.golden.truth:varied", []
+    with (
+        golden(script) as plain,
+        golden(script, CERTIFICATE) as sealed,
+        busy_neighbour() as neighbour,
+    ):
+        for what in cases:
+            with neighbour(what.busy):
+                runs.append(drive(sealed if what.tls else plain, what, seconds))
+        truth = {True: told(sealed), False: told(plain)}
+    return [run._replace(truth=truth[run.case.tls]) for run in runs]
+
+
+def drive(url: str, what: Case, seconds: float) -> Run:
     """Runs one case in this process."""
     where = replace(site(url), path=CHAT.path)
     arrivals: Iterable[float] = ()
@@ -143,34 +181,32 @@ def drive(url: str, what: Case, seconds: float = 0.15) -> tuple[Point, list[Reco
     )
     driven = Driver(plan, requests(), captures.append, lambda _: None).run()
     records = [record_of(capture, CHAT) for capture in captures]
-    return point(manifest_of(driven, what.load), records), records, driven
+    return Run(what, point(manifest_of(driven, what.load), records), records, driven)
 
 
 def manifest_of(driven: Driven, load: Load) -> Manifest:
     """What the run would have been stored with."""
     window = driven.window or (0.0, 0.0)
-    return manifest(
-        load, window, clock_step=driven.clock_step, kernel_stamps=driven.kernel_stamps
-    )
+    return manifest(load, window, clock_step=driven.clock_step, kernel_stamps=driven.kernel_stamps)
 
 
 def told(url: str) -> Any:
     """All that a golden server knows, behind TLS or not."""
     context = ssl.create_default_context(cafile=str(CERTIFICATE)) if url[4] == "s" else None
-    with urllib.request.urlopen(url.replace("127.0.0.1", "localhost") + "/truth", context=context) as answer:
+    where = url.replace("127.0.0.1", "localhost") + "/truth"
+    with urllib.request.urlopen(where, context=context) as answer:
         return json.load(answer)
 
 
-def true_quantiles(
-    truth: Any, records: Iterable[Record], driven: Driven, load: Load
-) -> dict[str, dict[str, Span]]:
+def true_quantiles(run: Run) -> dict[str, dict[str, Span]]:
     """Between what each quantile of each metric truly was, over the good requests of the window."""
     spans: dict[str, list[Span]] = {n: [] for n in ("ttft", "ttft_user", "e2e", "tpot", "gap")}
-    plan = manifest_of(driven, load)
-    for record in records:
+    plan = manifest_of(run.driven, run.case.load)
+    for record in run.records:
         if record.ok and in_window(record, plan):
             assert record.server_timings is not None
-            _spans(record, truth[record.server_timings["golden"]], driven.started_at, spans)
+            known = run.truth[record.server_timings["golden"]]
+            _spans(record, known, run.driven.started_at, spans)
     found: dict[str, dict[str, Span]] = {}
     for name, both in spans.items():
         low, high = np.asarray(both or [(0.0, 0.0)]).T
@@ -181,12 +217,17 @@ def true_quantiles(
     return found
 
 
-def _spans(record: Record, known: Any, zero: float, into: dict[str, list[Span]]) -> None:
-    events = [
+def sent(known: Any, zero: float) -> list[Span]:
+    """The clocks around the sending of each token event of an answer."""
+    return [
         (before - zero, after - zero)
         for before, after, tokens, _ in known["sent"]
         for _ in range(tokens or 0)
     ]
+
+
+def _spans(record: Record, known: Any, zero: float, into: dict[str, list[Span]]) -> None:
+    events = sent(known, zero)
     seen = [chunk for chunk in record.chunks if chunk.is_token]
     if len(seen) != len(events):
         raise AssertionError(f"{len(events)} tokens were sent, {len(seen)} read")
@@ -202,22 +243,3 @@ def _spans(record: Record, known: Any, zero: float, into: dict[str, list[Span]])
     into["gap"] += [(b[0] - a[1], b[1] - a[0]) for a, b in pairwise(events)]
     if (steps := len(events) - 1) > 0:
         into["tpot"].append(((last[0] - first[1]) / steps, (last[1] - first[0]) / steps))
-
-
-def errors(seen: Point, true: dict[str, dict[str, Span]]) -> Iterator[tuple[str, float, float]]:
-    """Of each quantile that was printed: its name, by how much it is wrong, and by how much it was
-    said to be wrong at the most. Seconds."""
-    for name, spans in true.items():
-        for label, bound in seen.instrument.error_s.get(name, {}).items():
-            value = getattr(seen.metrics[name], label)
-            low, high = spans[label]
-            yield f"{name} {label}", max(low - value, value - high, 0.0), bound
-
-
-def broken(seen: Point, true: dict[str, dict[str, Span]]) -> list[str]:
-    """Where the law fails: what is called valid, and wrong by more than was said."""
-    return [
-        f"{name} is wrong by {wrong * 1e3:.3f} ms, said to be by {bound * 1e3:.3f} at the most"
-        for name, wrong, bound in errors(seen, true)
-        if wrong > bound + TRANSIT and name.split()[0] not in seen.instrument.bent
-    ]

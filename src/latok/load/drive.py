@@ -308,8 +308,7 @@ class Driver:
         busy, writable = _State.BUSY, select.EPOLLOUT
         while True:
             asked, before = clock(), self._poll_ended
-            if asked - before > self._stall:
-                self._stall = asked - before
+            self._stall = max(self._stall, asked - before)
             left = until - asked
             if left > 2 * _MS:
                 events = poll(left * 1e-9 - 1e-3)

@@ -26,6 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -90,6 +91,11 @@ def event(value: Any) -> bytes:
     return chunked(b"data: " + json.dumps(value).encode() + b"\n\n")
 
 
+@cache
+def _token(n: int) -> bytes:
+    return event({"choices": [{"delta": {"content": f" {n}"}}]})
+
+
 def steady(asked: Asked) -> Iterator[Step]:
     """Tokens at an even pace, as the request's `model` says: `steady:ttft=0.05,gap=0.02`.
 
@@ -105,8 +111,7 @@ def steady(asked: Asked) -> Iterator[Step]:
     tokens = int(asked.body["max_tokens"])
     yield Step(0.0, HEAD + event({"choices": [{"delta": {"role": "assistant"}}]}), 0, "role")
     for n in range(tokens):
-        said = {"choices": [{"delta": {"content": f" {n}"}}]}
-        yield Step(ttft + n * gap, event(said), 1, "content")
+        yield Step(ttft + n * gap, _token(n), 1, "content")
     last = {
         "choices": [{"delta": {}, "finish_reason": "length"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": tokens},
@@ -253,7 +258,9 @@ class Golden:
         else:
             steps = self._script(asked)
         if method == "POST":
-            self._truth.append({"arrived": arrived, "received": received, "path": path, "sent": sent})
+            self._truth.append(
+                {"arrived": arrived, "received": received, "path": path, "sent": sent}
+            )
         self._next(_Answer(talk, iter(steps), received, sent))
 
     def _next(self, answer: _Answer) -> None:

@@ -27,8 +27,8 @@ class Read(NamedTuple):
     """One read of the socket that held body bytes.
 
     `at`: the kernel's stamp of the last packet in it (our clock after the read where the kernel
-    gives none), seconds from the start of the run. `lag`: from the stamp to our read. `since`: begin
-    of the previous read on this socket (or of sending): earlier packets of this read came after.
+    gives none), seconds from the start of the run. `lag`: from the stamp to our read. `since`: when
+    the previous read of this socket (or the sending) began: packets of this read came later.
     `segments`: how many TCP segments it was, 0 where that is not known.
     """
 
