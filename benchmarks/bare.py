@@ -20,6 +20,7 @@ import time
 from urllib.parse import urlsplit
 
 from latok.load.calibrate import TTFT, posted
+from latok.load.fleet import go_first
 from latok.load.socket import SO_TIMESTAMPNS
 
 _TIMESPEC = struct.Struct("@qq")
@@ -47,6 +48,7 @@ def main(url: str, streams: int, tokens: int, rate: float, seconds: float) -> No
     opens, closes = start + 1.5 * ramp, start + 1.5 * ramp + seconds
     waiting = [(start + n * ramp / streams, sock) for n, sock in enumerate(socks.values())]
     waiting.reverse()
+    go_first()
     gc.freeze()
     gc.disable()
     first, cpu = -1, 0.0

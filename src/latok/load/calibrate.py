@@ -40,7 +40,7 @@ class Judged(NamedTuple):
     """A run against the golden server. `ttft`, `gap`: absolute errors; `lag`: by how much a client
     without the kernel's stamps would have been late; `late`: how late requests were sent; `served`:
     how late the server itself was after it was asked. All in seconds. `cpu`: seconds of the driver
-    per chunk."""
+    per chunk. `truth`: what the server says."""
 
     ttft: Floats
     gap: Floats
@@ -52,6 +52,7 @@ class Judged(NamedTuple):
     cpu: float
     driven: Driven
     records: Sequence[Record]
+    truth: Any
 
 
 def judge(
@@ -149,4 +150,5 @@ def _judged(driven: Driven, records: list[Record], truth: Any, gap: float) -> Ju
         cpu=driven.client_cpu_s / max(len(chunks), 1),
         driven=driven,
         records=records,
+        truth=truth,
     )

@@ -37,7 +37,7 @@ from latok.wire.talk import Talk
 
 _MS = 1_000_000  # nanoseconds
 # Before a due time we wake a little early and poll: the scheduler takes up to so long to wake us.
-_SPIN = 500_000  # nanoseconds
+_SPIN = 200_000  # nanoseconds
 _HOUSEKEEPING = 0.1  # seconds between looks at time-outs and at what the owner wants
 # An idle connection is not used after this: servers close theirs after 5 s (uvicorn, llama.cpp),
 # and a request sent into a closing connection would be an error of our making.
@@ -226,7 +226,7 @@ class _Stream:
         self.sock = sock
         self.state = _State.CONNECTING
         self.opened_at = now
-        self.since = time.time_ns()  # when the last read began, or the last send ended
+        self.since = time.time_ns()  # when the last read or the sending began
         self.received = 0  # bytes read so far
         self.reads = 0  # since the kernel was last asked how many segments there were
         self.segments: int | None = 0  # that it said then; None: more than we had read
@@ -656,7 +656,8 @@ class Driver:
         data = stream.data if stream.tls is None else stream.tls.sealed(stream.data)
         stream.unsent = memoryview(data)
         capture.connection = stream.connection
-        capture.sent_first = self._clock()
+        stream.since = time.time_ns()  # an answer may come before `send` returns
+        capture.sent_first = self._seconds(stream.since)
         self._push(stream)
 
     def _push(self, stream: _Stream) -> None:
@@ -675,8 +676,7 @@ class Driver:
             more = select.EPOLLOUT if stream.writing else 0
             self._epoll.modify(stream.sock.fileno(), select.EPOLLIN | more)
         if not stream.writing:
-            stream.since = time.time_ns()
-            capture.sent_last = self._seconds(stream.since)
+            capture.sent_last = self._clock()
 
     # --- reading ---
 

@@ -2,9 +2,9 @@
 
 An instrument is judged against it. It speaks HTTP on its own epoll loop, one thread, one process;
 what it answers is a script, a list of steps with absolute times. `GET /truth` gives, for every
-request, when it was received and when each step was truly sent (the clock before and after the
-`send`), on the same clock as the kernel's stamps. A script's last event carries `timings.golden`,
-the number of the request in that list, so that each Record finds its truth.
+request, when it arrived (the kernel's stamp), when it was received, and when each step was truly
+sent (the clock before and after the `send`), all on one clock. A script's last event carries
+`timings.golden`, the number of the request in that list, so that each Record finds its truth.
 
     with golden("tests.golden.scripts:steady") as url: ...
 """
@@ -26,10 +26,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import httptools
+
+from latok.load.socket import SO_TIMESTAMPNS, receive
 
 _SPIN = 0.002  # epoll rounds to milliseconds; before a due step we poll
 _READ = 1 << 16
@@ -88,6 +91,14 @@ def event(value: Any) -> bytes:
     return chunked(b"data: " + json.dumps(value).encode() + b"\n\n")
 
 
+_CHUNK = {"object": "chat.completion.chunk"}  # some clients read nothing without it
+
+
+@cache
+def _token(n: int) -> bytes:
+    return event(_CHUNK | {"choices": [{"delta": {"content": f" {n}"}}]})
+
+
 def steady(asked: Asked) -> Iterator[Step]:
     """Tokens at an even pace, as the request's `model` says: `steady:ttft=0.05,gap=0.02`.
 
@@ -100,12 +111,12 @@ def steady(asked: Asked) -> Iterator[Step]:
         return
     words = dict(w.split("=") for w in str(asked.body["model"]).partition(":")[2].split(",") if w)
     ttft, gap = float(words.get("ttft", 0.05)), float(words.get("gap", 0.02))
-    tokens = int(asked.body["max_tokens"])
-    yield Step(0.0, HEAD + event({"choices": [{"delta": {"role": "assistant"}}]}), 0, "role")
+    tokens = int(asked.body.get("max_tokens") or asked.body["max_completion_tokens"])
+    role = _CHUNK | {"choices": [{"delta": {"role": "assistant"}}]}
+    yield Step(0.0, HEAD + event(role), 0, "role")
     for n in range(tokens):
-        said = {"choices": [{"delta": {"content": f" {n}"}}]}
-        yield Step(ttft + n * gap, event(said), 1, "content")
-    last = {
+        yield Step(ttft + n * gap, _token(n), 1, "content")
+    last = _CHUNK | {
         "choices": [{"delta": {}, "finish_reason": "length"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": tokens},
         "timings": {"golden": asked.n},
@@ -193,6 +204,8 @@ class Golden:
     def _listen(self) -> None:
         self._listener = socket.create_server(self._address, backlog=4096)
         self._listener.setblocking(False)
+        with contextlib.suppress(OSError):  # what is accepted inherits it
+            self._listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._address = self._listener.getsockname()
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
 
@@ -220,7 +233,12 @@ class Golden:
 
     def _receive(self, talk: _Talk) -> None:
         try:
-            data = talk.sock.recv(_READ)  # of a TLS record more than it holds: none is left behind
+            if self._tls is None:
+                view, stamp = receive(talk.sock)
+                data = bytes(view)
+            else:
+                # of a TLS record more than it holds: none is left behind
+                data, stamp = talk.sock.recv(_READ), 0
         except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError:
@@ -230,9 +248,9 @@ class Golden:
             return
         talk.parser.feed_data(data)
         if talk.complete:
-            self._answer(talk, time.time())
+            self._answer(talk, time.time(), stamp * 1e-9 or None)
 
-    def _answer(self, talk: _Talk, received: float) -> None:
+    def _answer(self, talk: _Talk, received: float, arrived: float | None) -> None:
         method = talk.parser.get_method().decode()
         path, headers, body = talk.path, talk.headers, talk.body
         talk.parser = httptools.HttpRequestParser(talk)
@@ -244,7 +262,9 @@ class Golden:
         else:
             steps = self._script(asked)
         if method == "POST":
-            self._truth.append({"received": received, "path": path, "sent": sent})
+            self._truth.append(
+                {"arrived": arrived, "received": received, "path": path, "sent": sent}
+            )
         self._next(_Answer(talk, iter(steps), received, sent))
 
     def _next(self, answer: _Answer) -> None:

@@ -28,8 +28,8 @@ class Read(NamedTuple):
     """One read of the socket that held body bytes.
 
     `at`: the kernel's stamp of the last packet in it (our clock after the read where the kernel
-    gives none), seconds from the start of the run. `lag`: from the stamp to our read. `since`: end
-    of the previous read on this socket (or of the send): earlier packets of this read came after.
+    gives none), seconds from the start of the run. `lag`: from the stamp to our read. `since`: when
+    the previous read of this socket (or the sending) began: packets of this read came later.
     `segments`: how many TCP segments it was, 0 where that is not known.
     """
 
@@ -204,33 +204,53 @@ def _chunks(
         return tuple(Chunk(last.at, s.tokens, s.kind, lag=last.lag) for s in seen)
     chunks: list[Chunk] = []
     heard = length = 0
-    for read in reads:
+    held, until = math.inf, -math.inf  # since when, and up to which stamps
+    for n, read in enumerate(reads):
         events = stream.feed(read.body)
-        chunks += _stamped(events, read, reply, stream.pending, capture.kernel_stamps)
+        since = min(held, read.since) if read.at < until else read.since
+        chunks += _stamped(events, read, reply, stream.pending, capture.kernel_stamps, since)
+        if _crowded(read, len(events)):
+            began = reads[n + 1].since if n + 1 < len(reads) else read.at
+            held, until = since, began + max(began - since, _FLUSH)
         if len(reply.text) > heard:
             length += sum(map(len, reply.text[heard:]))
             heard = len(reply.text)
             marks.append((length, read.at))
     if reads and capture.error is None:  # of a broken stream the last event may be cut
-        chunks += _stamped(stream.end(), reads[-1], reply, False, capture.kernel_stamps)
+        last = reads[-1]
+        chunks += _stamped(stream.end(), last, reply, False, capture.kernel_stamps, last.since)
     return tuple(chunks)
 
 
+# TCP begins with ten packets on their way; what would be the eleventh waits at the server until the
+# client has read them, which it may do late.
+_CROWD = 8
+# What waited there comes within so many seconds of that, at least (more after a longer wait).
+_FLUSH = 1e-3
+
+
+def _crowded(read: Read, events: int) -> bool:
+    """Whether so much lay unread that the server may have had to wait for us. An event of which we
+    do not know the segments may have come in three: HTTP's framing before, itself, and after."""
+    return (read.segments or (3 * events if events > 1 else 1)) >= _CROWD
+
+
 def _stamped(
-    events: list[Event], read: Read, reply: Reply, more: bool, kernel_stamps: bool
+    events: list[Event], read: Read, reply: Reply, more: bool, kernel_stamps: bool, since: float
 ) -> Iterator[Chunk]:
     """The events of one read as chunks. `more`: the read also held the beginning of another event.
 
     The kernel's stamp is that of the read's last packet. So an event that ends the read is stamped
     exactly, and so is every event of a read that was a single segment; any other came at some time
-    between the previous read and the stamp. Without the kernel's stamps the driver's bound on its
-    own lag is the doubt of every event.
+    between the previous read and the stamp. `since` is that time, or earlier where a crowded read
+    before may have kept the server from sending: then it is the doubt of every event. Without the
+    kernel's stamps the driver's bound on its own lag is the doubt of every event.
     """
     last = len(events) - 1
     for n, event in enumerate(events):
         kind, tokens = reply.see(event)
-        alone = read.segments == 1 or (n == last and not more)
-        between = max(read.at - read.since, 0.0)
+        alone = since == read.since and (read.segments == 1 or (n == last and not more))
+        between = max(read.at - since, 0.0)
         doubt = between if not alone else 0.0 if kernel_stamps else read.lag
         yield Chunk(read.at, tokens, kind, last > 0 or more, doubt, read.lag)
 
