@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import msgspec
+import msgspec
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,3 +186,109 @@ def test_burstier_arrivals_may_deliver_a_rate_less_even(arrivals: str, ok: bool 
     records = [record(n, n * 0.1, 0.1, 0.01, 5) for n in range(90)]  # 10 a second, not 6
     checks = point(manifest(Open(6.0, arrivals), (0.0, 9.0)), records).checks
     assert next(check.ok for check in checks if check.name == "offered_load") is ok
+
+
+def test_arrivals_that_are_not_as_drawn_are_another_load() -> None:
+    """Each second's requests all at its beginning: never later than due, but a burst."""
+    due = [n / 20 for n in range(200)]
+    bursts = [
+        record(n, at, 0.1, 0.01, 5, sent_first=at - at % 1, sent_last=at - at % 1)
+        for n, at in enumerate(due)
+    ]
+    found = point(manifest(Open(20.0), (0.0, 10.0)), bursts).instrument
+    assert found.delivered is not None
+    assert found.delivered["distance"] > 0.8
+    assert any("paced" in why for why in found.why)
+    paced = [record(n, at, 0.1, 0.01, 5) for n, at in enumerate(due)]
+    found = point(manifest(Open(20.0), (0.0, 10.0)), paced).instrument
+    assert found.verdict == "valid"
+    assert found.delivered == {"share": 1.0, "distance": pytest.approx(0.0, abs=0.01)}
+
+
+def test_a_metric_that_no_clause_names_does_not_take_the_point_with_it() -> None:
+    def late_end(n: int) -> Record:
+        chunks = (Chunk(n + 0.1, 1, "content"), Chunk(n + 0.15, 9, "content", True, 0.04))
+        return record(n, float(n), 0, 0, 0, chunks=chunks, usage=Usage(1, 10), max_tokens=10)
+
+    records = [late_end(n) for n in range(50)]
+    plan = msgspec.structs.replace(manifest(Closed(1), (0.0, 50.0)), slo="ttft.p95<1s")
+    found = point(plan, records).instrument
+    assert "e2e" in found.bent
+    assert "tpot" in found.bent  # an axis of the frontier
+    few = [msgspec.structs.replace(r, usage=Usage(1, 2)) for r in records]
+    for slo, why in (("e2e.p95<200ms", 1), ("e2e.p95<20s", 0), ("ttft.p95<1s", 0)):
+        plan = msgspec.structs.replace(plan, slo=slo)
+        said = point(plan, [msgspec.structs.replace(r, usage=None) for r in few]).instrument.why
+        assert len([line for line in said if "e2e" in line]) == why
+
+
+def test_what_a_target_says_of_its_limits_is_told() -> None:
+    records = [
+        record(n, n * 0.1, 0.1, 0.01, 5, rate_limits={"x-ratelimit-remaining-requests": str(9 - n)})
+        for n in range(5)
+    ]
+    refusal = record(
+        6, 0.6, 0, 0, 0, chunks=(), error=Failure("rate_limited", "429"),
+        rate_limits={"x-ratelimit-remaining-requests": "0"},
+    )  # fmt: skip
+    checks = point(manifest(Closed(1), (0.0, 5.0)), records).checks
+    (check,) = [each for each in checks if each.name == "rate_limits"]
+    assert check.ok
+    assert check.detail == "x-ratelimit-remaining-requests fell to 5"
+    checks = point(manifest(Closed(1), (0.0, 5.0)), [*records, refusal]).checks
+    (check,) = [each for each in checks if each.name == "rate_limits"]
+    assert check.ok is False
+    assert "1 requests were refused (429)" in check.detail
+
+
+def test_arrivals_that_are_not_as_drawn_are_another_load() -> None:
+    """Each second's requests all at its beginning: never later than due, but a burst."""
+    due = [n / 20 for n in range(200)]
+    bursts = [
+        record(n, at, 0.1, 0.01, 5, sent_first=at - at % 1, sent_last=at - at % 1)
+        for n, at in enumerate(due)
+    ]
+    found = point(manifest(Open(20.0), (0.0, 10.0)), bursts).instrument
+    assert found.delivered is not None
+    assert found.delivered["distance"] > 0.8
+    assert any("paced" in why for why in found.why)
+    paced = [record(n, at, 0.1, 0.01, 5) for n, at in enumerate(due)]
+    found = point(manifest(Open(20.0), (0.0, 10.0)), paced).instrument
+    assert found.verdict == "valid"
+    assert found.delivered == {"share": 1.0, "distance": pytest.approx(0.0, abs=0.01)}
+
+
+def test_a_metric_that_no_clause_names_does_not_take_the_point_with_it() -> None:
+    def late_end(n: int) -> Record:
+        chunks = (Chunk(n + 0.1, 1, "content"), Chunk(n + 0.15, 9, "content", True, 0.04))
+        return record(n, float(n), 0, 0, 0, chunks=chunks, usage=Usage(1, 10), max_tokens=10)
+
+    records = [late_end(n) for n in range(50)]
+    plan = msgspec.structs.replace(manifest(Closed(1), (0.0, 50.0)), slo="ttft.p95<1s")
+    found = point(plan, records).instrument
+    assert "e2e" in found.bent
+    assert "tpot" in found.bent  # an axis of the frontier
+    few = [msgspec.structs.replace(r, usage=Usage(1, 2)) for r in records]
+    for slo, why in (("e2e.p95<200ms", 1), ("e2e.p95<20s", 0), ("ttft.p95<1s", 0)):
+        plan = msgspec.structs.replace(plan, slo=slo)
+        said = point(plan, [msgspec.structs.replace(r, usage=None) for r in few]).instrument.why
+        assert len([line for line in said if "e2e" in line]) == why
+
+
+def test_what_a_target_says_of_its_limits_is_told() -> None:
+    records = [
+        record(n, n * 0.1, 0.1, 0.01, 5, rate_limits={"x-ratelimit-remaining-requests": str(9 - n)})
+        for n in range(5)
+    ]
+    refusal = record(
+        6, 0.6, 0, 0, 0, chunks=(), error=Failure("rate_limited", "429"),
+        rate_limits={"x-ratelimit-remaining-requests": "0"},
+    )  # fmt: skip
+    checks = point(manifest(Closed(1), (0.0, 5.0)), records).checks
+    (check,) = [each for each in checks if each.name == "rate_limits"]
+    assert check.ok
+    assert check.detail == "x-ratelimit-remaining-requests fell to 5"
+    checks = point(manifest(Closed(1), (0.0, 5.0)), [*records, refusal]).checks
+    (check,) = [each for each in checks if each.name == "rate_limits"]
+    assert check.ok is False
+    assert "1 requests were refused (429)" in check.detail

@@ -232,13 +232,14 @@ class Golden:
                 self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def _receive(self, talk: _Talk) -> None:
+        stamp = 0
         try:
             if self._tls is None:
                 view, stamp = receive(talk.sock)
                 data = bytes(view)
             else:
                 # of a TLS record more than it holds: none is left behind
-                data, stamp = talk.sock.recv(_READ), 0
+                data = talk.sock.recv(_READ)
         except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError:
