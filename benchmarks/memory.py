@@ -50,7 +50,7 @@ def watch(pid: int, peaks: dict[str, int]) -> None:
         time.sleep(0.2)
 
 
-def main() -> None:
+def main() -> int:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--chunks", default="10M")
     wanted = round(number(words.parse_args().chunks, "--chunks"))
@@ -76,7 +76,8 @@ def main() -> None:
         print(f"{name:18}{peak / 1e6:8.0f} MB at its peak")
     held = max(peaks.values()) < BAR and whole >= point["counts"]["ok"] == wanted // TOKENS
     print("PASS" if held else "over the bar")
+    return 0 if held else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
