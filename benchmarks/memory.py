@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from latok.jobs.experiment import number
+from latok.jobs.experiment import count
 from latok.load.golden import golden
 from latok.records import read_records
 
@@ -53,7 +53,7 @@ def watch(pid: int, peaks: dict[str, int]) -> None:
 def main() -> int:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--chunks", default="10M")
-    wanted = round(number(words.parse_args().chunks, "--chunks"))
+    wanted = count(words.parse_args().chunks, "--chunks")
     peaks: dict[str, int] = {}
     began = time.monotonic()
     with golden() as url, tempfile.TemporaryDirectory() as runs:

@@ -183,7 +183,16 @@ def _sends_load(command: Callable[..., None]) -> Callable[..., None]:
 
 def _asked(context: typer.Context, **defaults: Any) -> Experiment:
     """One frozen value from argv: a file's words, then what stands on the command line."""
-    from latok.jobs.experiment import SHARES, Experiment, from_toml, number, part
+    from latok.jobs.experiment import (
+        COUNTS,
+        SHARES,
+        SPANS,
+        Experiment,
+        count,
+        from_toml,
+        part,
+        seconds,
+    )
 
     known = {field.name for field in dataclasses.fields(Experiment)}
     given = {name: value for name, value in context.params.items() if name in known}
@@ -198,12 +207,13 @@ def _asked(context: typer.Context, **defaults: Any) -> Experiment:
     for name, value in given.items():
         if value is None:
             continue
-        if name in ("budget", "duration"):
-            asked[name] = number(value, f"--{name}")
+        option = f"--{name.replace('_', '-')}"
+        if name in SPANS:
+            asked[name] = seconds(value, option)
         elif name in SHARES:
-            asked[name] = part(value, f"--{name}")
-        elif name in ("requests", "highest", "concurrency", "max_requests", "max_tokens_spent"):
-            asked[name] = round(number(value, f"--{name.replace('_', '-')}"))
+            asked[name] = part(value, option)
+        elif name in COUNTS:
+            asked[name] = count(value, option)
         else:
             asked[name] = tuple(value) if isinstance(value, list) else value
     return Experiment(**asked)

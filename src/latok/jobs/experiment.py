@@ -39,14 +39,18 @@ _ABOVE_ZERO = (
     "precision",
     "margin",
 )
-SHARES = ("precision", "margin")  # written as `5%` or `0.05`
+# Words that are written as `5%` or `0.05`, as `90s` or `2m`, as `800` or `10k`.
+SHARES = ("precision", "margin")
+SPANS = ("budget", "duration")
+COUNTS = ("requests", "highest", "concurrency", "max_requests", "max_tokens_spent")
 TIERS = ("standard", "batch", "priority")
 # With neither --requests nor --duration a point is held this long after its warm-up.
 DURATION = 30.0
 # An open loop is warm after this many seconds' worth of requests.
 OPEN_WARM_UP = 2.0
-_SUFFIXES = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "k": 1e3, "": 1.0}
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)")
+_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_COUNT = {"k": 1e3, "K": 1e3, "M": 1e6, "": 1.0}
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-z]*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,10 +183,10 @@ class Experiment:
             raise UsageError(
                 f"cannot read --cancel '{self.cancel}'; it reads like after=1s, share=0.3"
             )
-        share = number(words.get("share", "1"), "the share in --cancel")
+        share = part(words.get("share", "1"), "the share in --cancel")
         if not 0 < share <= 1:
             raise UsageError(f"the share in --cancel is {share:g}; it must be above 0, 1 at most")
-        return Cancelling(number(words["after"], "--cancel after"), share, self.seed)
+        return Cancelling(seconds(words["after"], "--cancel after"), share, self.seed)
 
     def profile(self, name: str) -> App:
         """The app of that name (or file), with the SLO and the lengths that were asked instead."""
@@ -226,7 +230,7 @@ class Experiment:
             if (name if equals else "total") not in Patience.__struct_fields__:
                 kinds = ", ".join(Patience.__struct_fields__)
                 raise UsageError(f"--timeout: no '{name}'; there are {kinds}, as in first=10s")
-            named[name or "total"] = number(value, "--timeout")
+            named[name or "total"] = seconds(value, "--timeout")
         return Patience(**named)
 
     def more_body(self) -> dict[str, Any]:
@@ -251,19 +255,28 @@ def _app(name: str) -> App:
         raise UsageError(f"cannot read the app's file {name}: {why}") from None
 
 
-def number(text: str, what: str) -> float:
-    """Reads `2m`, `500ms`, `10k`, `8`: seconds or a plain number. Raises UsageError."""
-    found = _NUMBER.fullmatch(text.strip())
-    if not found or found[2] not in _SUFFIXES:
-        raise UsageError(f"{what} '{text}' is not a number; it would look like 90s, 2m, 500ms, 10k")
-    return float(found[1]) * _SUFFIXES[found[2]]
+def seconds(text: str, what: str) -> float:
+    """Reads `2m`, `90s`, `500ms`, `8`, in seconds. Raises UsageError."""
+    return _number(text, what, _SECONDS, "90s, 2m, 500ms")
+
+
+def count(text: str, what: str) -> int:
+    """Reads `800`, `10k`, `2M`. Raises UsageError."""
+    return round(_number(text, what, _COUNT, "800, 10k, 2M"))
 
 
 def part(text: str, what: str) -> float:
     """Reads a share: `10%` or `0.1`. Raises UsageError."""
     if text.strip().endswith("%"):
-        return number(text.strip()[:-1], what) / 100.0
-    return number(text, what)
+        return part(text.strip()[:-1], what) / 100.0
+    return _number(text, what, {"": 1.0}, "5%, 0.05")
+
+
+def _number(text: str, what: str, units: dict[str, float], like: str) -> float:
+    found = _NUMBER.fullmatch(text.strip())
+    if not found or found[2] not in units:
+        raise UsageError(f"{what} '{text}' is not a number; it would look like {like}")
+    return float(found[1]) * units[found[2]]
 
 
 def from_toml(path: Path) -> dict[str, Any]:
@@ -285,6 +298,8 @@ def from_toml(path: Path) -> dict[str, Any]:
             words[word] = tuple(value)
         elif word in SHARES and isinstance(value, str):
             words[word] = part(value, f"{word} in {path}")
-        elif isinstance(value, str) and known[word].default.__class__ is float:
-            words[word] = number(value, f"{word} in {path}")
+        elif word in COUNTS and isinstance(value, str):
+            words[word] = count(value, f"{word} in {path}")
+        elif word in SPANS and isinstance(value, str):
+            words[word] = seconds(value, f"{word} in {path}")
     return words
