@@ -22,8 +22,9 @@ import numpy as np
 
 from latok.analysis.metrics import digest, in_window, point, steady_part
 from latok.analysis.point import Point
-from latok.load.drive import Driven, Driver, Plan, Prepared
+from latok.load.drive import Driver
 from latok.load.golden import HEAD, TAIL, Asked, Step, chunked, event, golden
+from latok.load.plan import Driven, Plan, Prepared
 from latok.load.probe import site
 from latok.load.socket import resolve
 from latok.records import Closed, Load, Manifest, Open, Record, Request

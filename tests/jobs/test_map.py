@@ -239,37 +239,3 @@ def test_a_machine_without_files_for_its_connections_is_blamed_itself(
     assert found["instrument"]["verdict"] == "invalid"
     assert any("ulimit -n" in why for why in found["instrument"]["why"])
     assert found["errors"]["client"] > 0
-
-
-def test_a_machine_without_files_for_its_connections_is_blamed_itself(
-    url: str, tmp_path: Path
-) -> None:
-    def few_files() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
-
-    said = run(
-        "measure", url, "--model", "steady:ttft=0.02,gap=0.005", *SHORT, "-c", "64", "--duration",
-        "1s", "--runs", str(tmp_path), "--json", preexec_fn=few_files,
-    )  # fmt: skip
-    assert said.returncode == 5, said.stderr
-    found = json.loads(said.stdout)
-    assert found["instrument"]["verdict"] == "invalid"
-    assert any("ulimit -n" in why for why in found["instrument"]["why"])
-    assert found["errors"]["client"] > 0
-
-
-def test_a_machine_without_files_for_its_connections_is_blamed_itself(
-    url: str, tmp_path: Path
-) -> None:
-    def few_files() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
-
-    said = run(
-        "measure", url, "--model", "steady:ttft=0.02,gap=0.005", *SHORT, "-c", "64", "--duration",
-        "1s", "--runs", str(tmp_path), "--json", preexec_fn=few_files,
-    )  # fmt: skip
-    assert said.returncode == 5, said.stderr
-    found = json.loads(said.stdout)
-    assert found["instrument"]["verdict"] == "invalid"
-    assert any("ulimit -n" in why for why in found["instrument"]["why"])
-    assert found["errors"]["client"] > 0

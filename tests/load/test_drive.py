@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from latok.analysis.cost import parse_price
-from latok.load.drive import Driven, Patience, Plan, Prepared, Progress, Spending
 from latok.load.fleet import hold, logs
 from latok.load.golden import golden
+from latok.load.plan import Driven, Patience, Plan, Prepared, Progress, Spending
 from latok.load.probe import Site, site
 from latok.load.proxy import Proxy
 from latok.load.socket import Address, resolve

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from latok.load.drive import Driven, Patience, Plan, Prepared
 from latok.load.fleet import hold
 from latok.load.golden import golden
+from latok.load.plan import Driven, Patience, Plan, Prepared
 from latok.load.probe import site
 from latok.load.socket import resolve
 from latok.records import Closed, Record, Request

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from latok.analysis.metrics import point
-from latok.load.drive import Cancelling, Driven, Plan, Prepared
 from latok.load.fleet import hold, logs
 from latok.load.golden import golden
+from latok.load.plan import Cancelling, Driven, Plan, Prepared
 from latok.load.probe import site
 from latok.load.socket import resolve
 from latok.records import Closed, Load, Open, Record, Request, Turn

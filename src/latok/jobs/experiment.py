@@ -14,7 +14,7 @@ import msgspec
 
 from latok.analysis.cost import parse_price
 from latok.errors import UsageError
-from latok.load.drive import Cancelling, Patience
+from latok.load.plan import Cancelling, Patience
 from latok.records import Owned, Prices
 from latok.wire.dialects import dialect_named
 from latok.workload.apps import App, app_from_toml, app_named

@@ -9,8 +9,8 @@ from pathlib import Path
 from latok.analysis.digest import Digest
 from latok.analysis.metrics import METRICS, digest
 from latok.decide.stop import decided, precise
-from latok.load.drive import Progress
 from latok.load.fleet import logs
+from latok.load.plan import Progress
 from latok.records import Load, Open
 from latok.wire.capture import read_log, record_of
 from latok.wire.dialects import Dialect

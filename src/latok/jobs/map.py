@@ -22,7 +22,7 @@ from latok.jobs.measure import Held, failed, hold_point
 from latok.jobs.outlook import session_line
 from latok.jobs.runs import MAP, read_map, read_point, write_beside
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
-from latok.load.drive import Progress
+from latok.load.plan import Progress
 from latok.records import Closed, Hosted
 from latok.workload.apps import APPS, App
 

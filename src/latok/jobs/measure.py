@@ -26,9 +26,9 @@ from latok.jobs.outlook import session_line
 from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, decoded
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
-from latok.load.drive import Driven, Plan, Progress, Spending
 from latok.load.energy import Measured, measured
 from latok.load.fleet import hold, logs
+from latok.load.plan import Driven, Plan, Progress, Spending
 from latok.records import Closed, Hosted, Load, Manifest, Open, Record, write_manifest, written
 from latok.version import VERSION
 from latok.workload.apps import App

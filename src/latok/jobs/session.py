@@ -22,8 +22,8 @@ from latok.engines.table import ENGINES, parse_levers
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.prices import ESTIMATED, in_force
-from latok.load.drive import Prepared
 from latok.load.energy import Meter, meters_here, prometheus_meter
+from latok.load.plan import Prepared
 from latok.load.probe import Found, find, model_at, site, tokeniser
 from latok.load.socket import Address, resolve
 from latok.records import Hosted, Prices, Request, Target

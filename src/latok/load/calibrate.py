@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from latok.load.drive import Driven, Plan, Prepared
 from latok.load.fleet import hold, logs
 from latok.load.golden import golden
+from latok.load.plan import Driven, Plan, Prepared
 from latok.load.probe import site
 from latok.load.socket import resolve
 from latok.records import Closed, Load, Open, Record, Request

@@ -11,29 +11,23 @@ load is held until every request of the window has ended. So a window is steady 
 
 from __future__ import annotations
 
-import errno
 import heapq
 import math
-import os
 import select
-import socket
 import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import msgspec
-
-from latok.analysis.cost import dollars, most_usd_of
-from latok.load.socket import READ_SIZE, Address, Tls, opened, receive, tls_context
-from latok.load.socket import segments as count_segments
-from latok.records import Closed, Connection, Failure, Hosted, Load, Request, Turn
+from latok.analysis.cost import dollars
+from latok.load.connection import State, Stream, Way, refused
+from latok.load.plan import Driven, Following, Plan, Prepared, Progress
+from latok.load.socket import READ_SIZE, opened, receive, tls_context
+from latok.records import Closed, Connection, Failure, Request
 from latok.wire.capture import Capture, pack_read, retry_after
-from latok.wire.http1 import ProtocolError, Response
-from latok.wire.talk import Talk
+from latok.wire.http1 import ProtocolError
 
 _MS = 1_000_000  # nanoseconds
 # Before a due time we wake a little early and poll: the scheduler takes up to so long to wake us.
@@ -43,94 +37,6 @@ _HOUSEKEEPING = 0.1  # seconds between looks at time-outs and at what the owner 
 # and a request sent into a closing connection would be an error of our making.
 _IDLE_LIMIT = 4.0
 _GIVE_UP_AFTER = 20  # failures in a row without one success: the target is not there
-
-
-class Patience(msgspec.Struct, frozen=True):
-    """How long to wait, seconds: for a connection (TLS included), for the first bytes of an answer
-    after the request was sent, between two reads of it, and for all of it."""
-
-    connect: float = 10.0
-    first: float = 600.0
-    silence: float = 600.0
-    total: float = 600.0
-
-
-class Spending(msgspec.Struct, frozen=True, kw_only=True):
-    """No request is sent that might pass `most_usd`: all that were sent count as the dearest that
-    they may be. `margin`: how many times as many tokens as we think a prompt may have."""
-
-    most_usd: float
-    prices: Hosted
-    margin: float
-
-    def of(self, request: Request) -> float:
-        """US dollars that a request may cost at the most."""
-        return most_usd_of(
-            self.prices, request.prompt_tokens, request.max_tokens, margin=self.margin
-        )
-
-
-class Cancelling(msgspec.Struct, frozen=True):
-    """Clients that go away: a `share` of them, `after` so many seconds from when they asked."""
-
-    after: float
-    share: float
-    seed: int
-
-    def chosen(self, id: int) -> bool:
-        """Whether this request's client goes away; any ten in a row have nearly the share."""
-        # multiples of the golden ratio, in 64 bits: no float is fine enough for the largest ids
-        return ((id + self.seed) * 0x9E3779B97F4A7C15 & (1 << 64) - 1) < self.share * (1 << 64)
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One load to hold on one address. Seconds; `None` means without that limit."""
-
-    address: Address
-    host: str
-    tls: bool
-    ca: str | None
-    load: Load
-    tunnel: bytes = b""  # what to ask a proxy for before anything else
-    due: list[float] = []  # open loop: absolute due times, from when connections are open
-    ramp: float = 0.0
-    warm_up: int = 0
-    duration: float | None = None
-    requests: int | None = None
-    patience: Patience = Patience()
-    most_requests: int | None = None
-    most_tokens: int | None = None  # asked of prompts and answers together
-    spending: Spending | None = None
-    limit: float | None = None  # the whole run, window or not
-    cancel: Cancelling | None = None
-    talk: Talk | None = None  # where requests depend on answers: how they are built
-    # One of several processes: which, of how many, and the wall-clock time that is zero for all.
-    # `load`, `due`, `requests` and the rest are those of all together.
-    part: int = 0
-    parts: int = 1
-    zero: float | None = None
-
-    def mine(self, whole: int) -> int:
-        """This process's share of so many."""
-        return whole // self.parts + (self.part < whole % self.parts)
-
-
-class Prepared(msgspec.Struct, frozen=True, array_like=True):
-    """A request as it goes to the socket: serialised before the clock starts, or late (`built`, the
-    seconds that it took) where it holds an answer. `later`: the rest of its session."""
-
-    request: Request
-    data: bytes
-    later: tuple[Turn, ...] = ()
-    built: float | None = None
-
-
-class Following(NamedTuple):
-    """A session's next request: when it is due after the end of the one before, in seconds, and
-    what builds it; that gives None if the session is over after all."""
-
-    think: float
-    build: Callable[[], Prepared | None]
 
 
 class _Next:
@@ -147,97 +53,6 @@ class _Next:
         if self._build is not None:
             self._built, self._build = self._build(), None
         return self._built
-
-
-class Progress(msgspec.Struct, frozen=True, array_like=True):
-    """What the driver can say while it drives, without having decoded anything."""
-
-    at: float
-    phase: str
-    in_flight: int
-    sent: int
-    ended: int
-    failed: int
-    reads: int
-
-
-class Driven(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run went: times from its start; the driver's CPU time in the window, and the longest
-    time there between two looks at its sockets."""
-
-    started_at: float
-    window: tuple[float, float] | None
-    ended: Literal["complete", "interrupted", "unfinished"]
-    clock_step: float
-    kernel_stamps: bool
-    client_cpu_s: float
-    stall_s: float = 0.0
-    why: str = ""
-
-
-class _State(Enum):
-    CONNECTING = 1
-    TUNNELLING = 2
-    SHAKING = 3
-    IDLE = 4
-    BUSY = 5
-
-
-_GREETING = (_State.CONNECTING, _State.TUNNELLING, _State.SHAKING)
-
-# What this machine ran out of, where it is not the target that refuses.
-_OURS = {
-    errno.EMFILE: "this process may open no more files; raise `ulimit -n`",
-    errno.ENFILE: "this system has no more file handles",
-    errno.EADDRNOTAVAIL: "no local port is left for another connection to the target",
-    errno.ENOBUFS: "this system has no more memory for sockets",
-    errno.ENOMEM: "this system has no more memory",
-}
-
-
-def _refused(why: OSError, kind: str = "connect") -> Failure:
-    """A failure to connect: ours (`client`) or the other side's."""
-    ours = _OURS.get(why.errno or 0)
-    return Failure("client", ours) if ours else Failure(kind, why.strerror or str(why))
-
-
-class _Stream:
-    """One connection, and the request that is on it or waits for it."""
-
-    __slots__ = (
-        "capture",
-        "connection",
-        "data",
-        "head",
-        "opened_at",
-        "reads",
-        "received",
-        "response",
-        "segments",
-        "since",
-        "sock",
-        "state",
-        "tls",
-        "unsent",
-        "writing",
-    )
-
-    def __init__(self, sock: socket.socket, now: float) -> None:
-        self.sock = sock
-        self.state = _State.CONNECTING
-        self.opened_at = now
-        self.since = time.time_ns()  # when the last read or the sending began
-        self.received = 0  # bytes read so far
-        self.reads = 0  # since the kernel was last asked how many segments there were
-        self.segments: int | None = 0  # that it said then; None: more than we had read
-        self.connection = Connection(reused=False)
-        self.response = Response()
-        self.tls: Tls | None = None
-        self.capture: Capture | None = None
-        self.data = b""
-        self.head = b""  # of the proxy's answer
-        self.unsent = memoryview(b"")
-        self.writing = False  # epoll watches for room to send
 
 
 class Driver:
@@ -258,10 +73,11 @@ class Driver:
         self._ended = ended
         self._idle = idle
         self._follow = follow
-        self._context = tls_context(Path(plan.ca) if plan.ca else None) if plan.tls else None
+        context = tls_context(Path(plan.ca) if plan.ca else None) if plan.tls else None
+        self._way = Way(plan.host, context, plan.tunnel)
         self._epoll = select.epoll()
-        self._streams: dict[int, _Stream] = {}
-        self._free: list[_Stream] = []
+        self._streams: dict[int, Stream] = {}
+        self._free: list[Stream] = []
         load, wanted = plan.load, plan.requests
         self._slots = plan.mine(load.concurrency) if isinstance(load, Closed) else 0
         self._warm_up = max(plan.mine(plan.warm_up), min(plan.warm_up, 1))
@@ -364,7 +180,7 @@ class Driver:
         until = self._zero + int(min(look * 1e9, due * 1e9 - _SPIN))
         # looked up once: this is the hot loop
         clock, poll, streams, over = time.time_ns, self._epoll.poll, self._streams, self._over
-        busy, writable = _State.BUSY, select.EPOLLOUT
+        busy, writable = State.BUSY, select.EPOLLOUT
         while True:
             asked, before = clock(), self._poll_ended
             self._stall = max(self._stall, asked - before)
@@ -391,7 +207,7 @@ class Driver:
                         self._push(stream)
                     if mask != writable:
                         self._read(stream)
-                elif stream.state is _State.IDLE:  # the server closed it, or talks out of turn
+                elif stream.state is State.IDLE:  # the server closed it, or talks out of turn
                     self._drop(stream, None)
                 else:
                     self._greet(stream)
@@ -422,7 +238,7 @@ class Driver:
         # An open loop opens more when it needs them; few of them are needed at low rates.
         for _ in range(self._slots if isinstance(load, Closed) else 8):
             self._connect(None)
-        while any(stream.state in _GREETING for stream in self._streams.values()):
+        while any(not stream.state.ready for stream in self._streams.values()):
             self._wait(self._clock() + 0.01, math.inf)
             self._look(self._clock())
             if self._stopped:
@@ -524,7 +340,7 @@ class Driver:
         if stream is None:
             return
         stream.capture, stream.data = capture, prepared.data
-        if stream.state is _State.IDLE:
+        if stream.state is State.IDLE:
             self._send(stream)
 
     def _forbidden(self, request: Request) -> bool:
@@ -547,7 +363,7 @@ class Driver:
             return False
         return self._usd + spending.of(request) > spending.most_usd / self._plan.parts
 
-    def _free_stream(self) -> _Stream | None:
+    def _free_stream(self) -> Stream | None:
         now = self._clock()
         while self._free:
             stream = self._free.pop()
@@ -558,100 +374,43 @@ class Driver:
             self._drop(stream, None)
         return None
 
-    def _connect(self, capture: Capture | None) -> _Stream | None:
+    def _connect(self, capture: Capture | None) -> Stream | None:
         """Begins a connection; None, and the request has failed, if that is not even possible."""
         try:
             sock, stamped = opened(self._plan.address)
         except OSError as why:
             if capture is not None:
-                self._end(capture, _refused(why), self._clock())
+                self._end(capture, refused(why), self._clock())
             return None
         self._kernel_stamps = self._kernel_stamps and stamped
-        stream = _Stream(sock, self._clock())
+        stream = Stream(sock, self._way)
         self._streams[sock.fileno()] = stream
         self._epoll.register(sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
         return stream
 
-    def _greet(self, stream: _Stream) -> None:
-        """Goes on with a connection that is not ready: TCP, then a proxy's tunnel, then TLS."""
+    def _greet(self, stream: Stream) -> None:
+        """Goes on with a connection that is not ready."""
+        if stream.state is State.CONNECTING:
+            self._epoll.modify(stream.sock.fileno(), select.EPOLLIN)
         try:
-            if stream.state is _State.CONNECTING:
-                error = stream.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if error:
-                    raise OSError(error, os.strerror(error))
-                self._epoll.modify(stream.sock.fileno(), select.EPOLLIN)
-                if self._plan.tunnel:
-                    stream.sock.send(self._plan.tunnel)  # so few bytes always fit into the socket
-                    stream.state = _State.TUNNELLING
-                else:
-                    self._through(stream)
-            elif stream.state is _State.TUNNELLING:
-                if self._tunnelled(stream):
-                    self._through(stream)
-            elif self._shaken(stream, self._heard(stream)):
-                total, connect = self._clock() - stream.opened_at, stream.connection.connect or 0.0
-                stream.connection = Connection(False, connect, total - connect)
+            if stream.greet():
                 self._settle(stream)
-        except (OSError, ssl.SSLError) as why:  # SSLError is an OSError: its strerror is its text
-            kinds = {_State.CONNECTING: "connect", _State.TUNNELLING: "proxy"}
-            self._drop(stream, _refused(why, kinds.get(stream.state, "tls")))
+        except OSError as why:
+            self._drop(stream, refused(why, stream.state))
 
-    def _through(self, stream: _Stream) -> None:
-        """There is a way to the target: begin with TLS, if it speaks that."""
-        took = self._clock() - stream.opened_at
-        stream.connection = Connection(reused=False, connect=took)
-        if self._context is None:
-            self._settle(stream)
-        else:
-            stream.tls = Tls(self._context, self._plan.host)
-            stream.state = _State.SHAKING
-            self._shaken(stream, b"")
-
-    def _heard(self, stream: _Stream) -> bytes:
-        """What came on a connection that is not ready. Raises OSError if it was closed."""
-        try:
-            data, _ = receive(stream.sock)
-        except BlockingIOError:
-            return b""
-        stream.received += len(data)
-        stream.reads += 1
-        if not data:
-            raise ConnectionResetError(0, "closed before the connection was ready")
-        return bytes(data)
-
-    def _tunnelled(self, stream: _Stream) -> bool:
-        stream.head += self._heard(stream)
-        line, _, _ = stream.head.partition(b"\r\n")
-        if b"\r\n\r\n" not in stream.head and len(stream.head) < READ_SIZE:
-            return False
-        if line.split(b" ")[1:2] != [b"200"]:
-            raise OSError(0, f"the proxy answered '{line[:100].decode('latin-1')}'")
-        return True
-
-    def _shaken(self, stream: _Stream, data: bytes) -> bool:
-        tls = stream.tls
-        assert tls is not None
-        tls.took(data)
-        try:
-            done = tls.shake()
-        finally:  # an alert, too, must reach the server; a few kB always fit into the socket
-            if out := tls.to_send():
-                stream.sock.send(out)
-        return done
-
-    def _settle(self, stream: _Stream) -> None:
+    def _settle(self, stream: Stream) -> None:
         """A connection is ready: for the request that waits for it, or for a later one."""
-        stream.state = _State.IDLE
+        stream.state = State.IDLE
         stream.since = time.time_ns()
         if stream.capture is not None:
             self._send(stream)
         else:
             self._free.append(stream)
 
-    def _send(self, stream: _Stream) -> None:
+    def _send(self, stream: Stream) -> None:
         capture = stream.capture
         assert capture is not None
-        stream.state = _State.BUSY
+        stream.state = State.BUSY
         stream.response.restart()
         data = stream.data if stream.tls is None else stream.tls.sealed(stream.data)
         stream.unsent = memoryview(data)
@@ -660,7 +419,7 @@ class Driver:
         capture.sent_first = self._seconds(stream.since)
         self._push(stream)
 
-    def _push(self, stream: _Stream) -> None:
+    def _push(self, stream: Stream) -> None:
         """Gives the kernel what it takes of the request; epoll says when it takes more."""
         capture = stream.capture
         assert capture is not None
@@ -680,7 +439,7 @@ class Driver:
 
     # --- reading ---
 
-    def _read(self, stream: _Stream) -> None:
+    def _read(self, stream: Stream) -> None:
         began = time.time_ns()
         try:
             data, stamp = receive(stream.sock)
@@ -700,7 +459,8 @@ class Driver:
         since, stream.since = stream.since, began
         if size == READ_SIZE:
             # It may have left packets behind: they came after this stamp, not after the read.
-            stream.since, stream.segments = stamp, None
+            stream.since = stamp
+            stream.left_behind()
         capture, response = stream.capture, stream.response
         assert capture is not None
         try:
@@ -719,7 +479,7 @@ class Driver:
             if body:
                 # One event that ends the read came at its stamp in any case: nearly all of them.
                 one = body.find(b"\n\n") == len(body) - 2
-                came = 0 if one else self._segments(stream)
+                came = 0 if one else stream.segments()
                 capture.packed.append(pack_read(stamp, lag, since, came) + body)
         except (ProtocolError, ssl.SSLError) as why:
             failure = Failure("protocol" if size else "closed", str(why))
@@ -728,33 +488,16 @@ class Driver:
         if response.complete:
             stream.capture = None
             if response.keep_alive and self._reusing and not stream.unsent:
-                stream.state = _State.IDLE
+                stream.state = State.IDLE
                 stream.connection = Connection()
                 self._free.append(stream)
             else:
                 self._drop(stream, None)
             self._end(capture, None, self._seconds(stamp))
 
-    def _segments(self, stream: _Stream) -> int:
-        """How many TCP segments the last read came in; 0 if that cannot be known.
-
-        It is known only if nothing had come that was not read yet, now and when it was last asked;
-        and of several reads since then only if each was one segment.
-        """
-        received, segments = count_segments(stream.sock)
-        before, stream.segments = stream.segments, None
-        reads, stream.reads = stream.reads, 0
-        if received != stream.received:
-            return 0
-        stream.segments = segments
-        if before is None:
-            return 0
-        came = segments - before
-        return came if reads == 1 else int(came == reads)
-
     # --- ending requests ---
 
-    def _drop(self, stream: _Stream, failure: Failure | None, at: float | None = None) -> None:
+    def _drop(self, stream: Stream, failure: Failure | None, at: float | None = None) -> None:
         """Closes a connection; a request on it ends with `failure`."""
         del self._streams[stream.sock.fileno()]
         self._epoll.unregister(stream.sock.fileno())
@@ -822,10 +565,10 @@ class Driver:
             Progress(now, phase, in_flight, self._sent, self._over, self._failed, self._reads)
         )
 
-    def _impatience(self, stream: _Stream, now: float) -> Failure | None:
+    def _impatience(self, stream: Stream, now: float) -> Failure | None:
         patience, capture = self._plan.patience, stream.capture
-        if stream.state in _GREETING:
-            if now - stream.opened_at > patience.connect:
+        if not stream.state.ready:
+            if stream.age > patience.connect:
                 return Failure("connect", f"no connection within {patience.connect:g} s")
         elif capture is not None and capture.sent_first is not None:
             if now - capture.sent_first > patience.total:

@@ -28,7 +28,8 @@ from typing import IO, Any
 import msgspec
 
 from latok.errors import LatokError, UsageError
-from latok.load.drive import Driven, Driver, Plan, Prepared, Progress
+from latok.load.drive import Driver
+from latok.load.plan import Driven, Plan, Prepared, Progress
 from latok.load.sessions import Sessions
 from latok.wire.capture import Capture, frame
 

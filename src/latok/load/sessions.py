@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from latok.load.drive import Following, Prepared
+from latok.load.plan import Following, Prepared
 from latok.records import Message, Request, Turn
 from latok.wire.capture import Capture
 from latok.wire.talk import Talk
