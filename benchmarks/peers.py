@@ -30,7 +30,7 @@ import numpy as np
 from cores import CLIENT, SERVER, WHERE, on
 from platformdirs import user_cache_path
 
-from latok.analysis.crosswalk import imported
+from latok.analysis.imports import imported
 from latok.analysis.metrics import ttft
 from latok.analysis.point import Point
 from latok.engines.model import model_path

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from latok.analysis.crosswalk import FORMATS, TOOLS, imported
+from latok.analysis.exports import FORMATS
+from latok.analysis.imports import TOOLS, imported
 from latok.analysis.metrics import in_window, point
 from latok.analysis.point import Point
 from latok.errors import UsageError

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from latok.analysis.crosswalk import FORMATS
+from latok.analysis.exports import FORMATS
 from latok.errors import UsageError
 from latok.jobs.exchange import export, import_
 from latok.jobs.runs import POINT

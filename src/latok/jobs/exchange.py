@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from latok.analysis.crosswalk import FORMATS, imported
+from latok.analysis.exports import FORMATS
+from latok.analysis.imports import imported
 from latok.analysis.metrics import digest, steady_part
 from latok.analysis.otel import otel
 from latok.errors import UsageError
