@@ -216,7 +216,7 @@ def back(name: str, run: Manifest = MANIFEST) -> Point:
 @pytest.mark.parametrize("name", [tool.name for tool in TOOLS])
 def test_what_went_out_comes_back(name: str) -> None:
     found = back(name)
-    loose = 0.02 if name == "guidellm" else 1e-9  # its percentiles are values seen
+    loose = 0.02 if name == "guidellm" else 1e-6  # its percentiles are values seen
     for metric in SAME[name]:
         for statistic in ("p50", "p90", "p95", "p99"):
             value = getattr(found.metrics[metric], statistic)

@@ -68,3 +68,19 @@ def test_the_interval_of_a_median_holds_it_although_neighbours_are_alike() -> No
     ]
     held = np.mean([one is not None and one[0] <= 0.0 <= one[1] for one in found])
     assert held >= 0.88  # of 95 % asked; blocks of one value would give 60 %
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.9])
+def test_of_millions_of_values_as_many_are_alike_as_of_thousands(memory: float) -> None:
+    """More than are worked on at a time: from the means of batches."""
+    values = autoregressive(1_200_000, memory, np.random.default_rng(1))
+    assert alike(values) == pytest.approx((1 + memory) / (1 - memory), rel=0.1)
+    assert alike(np.full(1_200_000, 0.1)) == 1.0
+
+
+def test_values_of_one_time_may_be_given_by_their_count() -> None:
+    rng = np.random.default_rng(2)
+    counts = rng.integers(0, 5, 300).tolist()
+    values, times = rng.exponential(size=sum(counts)), np.arange(300.0)
+    given_once = quantile_intervals(values, times, [0.5, 0.9], seed=0, counts=counts)
+    assert given_once == quantile_intervals(values, np.repeat(times, counts), [0.5, 0.9], seed=0)

@@ -8,12 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from latok.analysis.stats import Floats
+from latok.analysis.stats import Floats, Small
 from latok.records import Record
-
-Small = NDArray[np.float32]  # for differences of milliseconds, where seven digits are plenty
 
 
 class Digest(NamedTuple):
@@ -41,6 +38,6 @@ class Digest(NamedTuple):
         return self.record.ok
 
     @property
-    def gaps(self) -> Floats:
+    def gaps(self) -> Small:
         """Times between consecutive token events, seconds."""
-        return np.diff(self.at)
+        return np.diff(self.at).astype(np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 
 from latok.analysis import audit
 from latok.analysis.cost import billed, charged, tokens_of
-from latok.analysis.digest import Digest, Small
+from latok.analysis.digest import Digest
 from latok.analysis.point import (
     QUANTILES,
     Check,
@@ -28,6 +28,7 @@ from latok.analysis.point import (
 )
 from latok.analysis.stats import (
     Floats,
+    Small,
     alike,
     effective_size,
     quantile,
@@ -297,10 +298,13 @@ def _summary(requests: Sequence[Digest], name: str) -> Summary:
     for record in (each.record for each in requests if each.record.session):
         begun.setdefault(record.session, record.due)
     dues = [begun.get(each.record.session, each.record.due) for each in requests]
+    array: Floats | Small
+    counts: list[int] | None = None
     if name == "gap":
         found = [each.gaps for each in requests]
+        counts = [len(gaps) for gaps in found]
         array = np.concatenate(found) if found else np.empty(0)
-        times = np.repeat(dues, [len(gaps) for gaps in found])
+        times = np.asarray(dues)
     else:
         known = [
             (v, due)
@@ -310,12 +314,14 @@ def _summary(requests: Sequence[Digest], name: str) -> Summary:
         array, times = np.asarray(known, dtype=np.float64).reshape(-1, 2).T
     if not len(array):
         return Summary(n=0)
-    intervals = quantile_intervals(array, times, list(QUANTILES.values()), seed=_SEED)
+    intervals = quantile_intervals(
+        array, times, list(QUANTILES.values()), seed=_SEED, counts=counts
+    )
     found_quantiles = {label: quantile(array, q) for label, q in QUANTILES.items()}
     return Summary(
         n=len(array),
         ess=effective_size(array),
-        mean=float(array.mean()),
+        mean=float(array.mean(dtype=np.float64)),
         **found_quantiles,
         ci95={
             label: interval

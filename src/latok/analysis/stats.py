@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Small = NDArray[np.float32]  # for differences of milliseconds, where seven digits are plenty
 
 _RESAMPLES = 400
+_PIECE = 1 << 20  # values that are worked on at a time, so that memory stays flat
 _MAX_BLOCKS = 200
 _CUTS = 2048
 _MIN_BLOCKS = 8  # fewer blocks do not tell their own spread
@@ -31,12 +33,12 @@ def allowed(q: float, n: int) -> bool:
     return n > 0 and (q == 0.5 or beyond >= 1.0 - 1e-9)
 
 
-def quantile(values: Floats, q: float) -> float | None:
+def quantile(values: Floats | Small, q: float) -> float | None:
     """The quantile `q` of `values` (linear between neighbours), None where too few tell it."""
     return float(np.quantile(values, q)) if allowed(q, len(values)) else None
 
 
-def alike(values: Floats) -> float:
+def alike(values: Floats | Small) -> float:
     """The integrated autocorrelation time: how many neighbours tell as much as one would alone.
 
     `values` in the order of time. 1 for independent ones, never less. By Geyer's initial positive
@@ -47,7 +49,13 @@ def alike(values: Floats) -> float:
         return 1.0
     from scipy.stats import rankdata
 
-    ranks = rankdata(values) - (n + 1) / 2
+    if n > _PIECE:
+        return _alike_in_batches(values)
+    return _alike_in_order(rankdata(values) - (n + 1) / 2)
+
+
+def _alike_in_order(ranks: Floats) -> float:
+    n = len(ranks)
     spectrum = np.fft.rfft(ranks, 2 << (n - 1).bit_length())
     covariance = np.fft.irfft(np.abs(spectrum) ** 2)[:n]
     if covariance[0] <= 1e-9 * n:
@@ -60,30 +68,65 @@ def alike(values: Floats) -> float:
     return float(np.clip(2.0 * positive.sum() - 1.0, 1.0, n / 2))
 
 
-def effective_size(values: Floats) -> float:
+def _alike_in_batches(values: Floats | Small) -> float:
+    """The same from the means of batches, in flat memory: what the mean of all varies by is the
+    variance of one times how many are alike over their number, batched or not."""
+    size = -(-len(values) // (_PIECE >> 3))
+    count = len(values) // size
+    cuts = _cuts(values)
+    means, square = np.empty(count), 0.0
+    for start in range(0, count, _PIECE // size):
+        end = min(start + _PIECE // size, count)
+        piece = values[start * size : end * size]
+        ranks = np.searchsorted(cuts, piece, side="right") / len(cuts) - 0.5
+        means[start:end] = ranks.reshape(-1, size).mean(axis=1)
+        square += float(np.square(ranks).sum())
+    variance = square / (count * size) - float(means.mean()) ** 2
+    means -= means.mean()
+    if variance <= 1e-9:
+        return 1.0
+    return max(_alike_in_order(means) * size * float(means.var()) / variance, 1.0)
+
+
+def _cuts(values: Floats | Small) -> Floats | Small:
+    """Distinct values that lie evenly among these: all of a few, else so many that a rank is known
+    within 1/2048."""
+    ranks = np.linspace(0, len(values) - 1, min(len(values), _CUTS)).round().astype(np.int64)
+    return np.unique(np.sort(values)[ranks])
+
+
+def effective_size(values: Floats | Small) -> float:
     """How many independent values would tell as much as these, which are in the order of time."""
     return len(values) / alike(values) if len(values) else 0.0
 
 
 def quantile_intervals(
-    values: Floats, times: Floats, quantiles: Sequence[float], *, seed: int
+    values: Floats | Small,
+    times: Floats,
+    quantiles: Sequence[float],
+    *,
+    seed: int,
+    counts: Sequence[int] | None = None,
 ) -> list[tuple[float, float] | None]:
     """A 95 % interval for each quantile, by bootstrap over blocks of time; None where not allowed.
 
-    `times`: when each value was seen, seconds; equal times stay together (the gaps of one request,
-    the turns of one session, which all have the time of its first). Blocks hold about n^(1/3)
-    values each, n being the number of distinct times, and more where neighbours are alike.
+    `times`: when each value was seen, in order, seconds; equal times stay together (the turns of
+    one session, which all have the time of its first), and so do the `counts` values in a row that
+    each time has (the gaps of one request; else one). Blocks hold about n^(1/3) values each, n
+    being the number of distinct times, and more where neighbours are alike.
     """
-    blocks = _blocks(values, times)
+    owned = np.ones(len(times), dtype=np.int64) if counts is None else np.asarray(counts)
+    blocks = _blocks(values, times[owned > 0], owned[owned > 0])
     if blocks is None:
         return [None] * len(quantiles)
-    # How many values of each block lie up to each cut: exact for as many values as cuts, and for
-    # more of them within 1/2048 of rank, in flat memory and time.
-    ranks = np.linspace(0, len(values) - 1, min(len(values), _CUTS)).round().astype(np.int64)
-    cuts = np.unique(np.sort(values)[ranks])
-    count = int(blocks.max()) + 1
-    place = blocks * len(cuts) + np.searchsorted(cuts, values)
-    table = np.bincount(place, minlength=count * len(cuts)).reshape(count, len(cuts))
+    # How many values of each block lie up to each cut.
+    cuts, count = _cuts(values), int(blocks.max()) + 1
+    flat = np.zeros(count * len(cuts), dtype=np.int64)
+    for start in range(0, len(values), _PIECE):
+        piece = slice(start, start + _PIECE)
+        place = blocks[piece].astype(np.int64) * len(cuts) + np.searchsorted(cuts, values[piece])
+        flat += np.bincount(place, minlength=len(flat))
+    table = flat.reshape(count, len(cuts))
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=_RESAMPLES)
     upto = np.cumsum(drawn.astype(np.float64) @ table, axis=1)
@@ -96,13 +139,16 @@ def quantile_intervals(
     ]
 
 
-def _blocks(values: Floats, times: Floats) -> NDArray[np.int64] | None:
+def _blocks(
+    values: Floats | Small, times: Floats, counts: NDArray[np.int64]
+) -> NDArray[np.int16] | None:
     """The block of each value, by time; None from too few distinct times to say anything."""
     distinct, first, place = np.unique(times, return_index=True, return_inverse=True)
     if len(distinct) < 4:
         return None
-    count = block_count(len(distinct), alike(values[first]))
-    return np.asarray(place * count // len(distinct), dtype=np.int64)
+    begins = np.cumsum(counts) - counts
+    count = block_count(len(distinct), alike(values[begins[first]]))
+    return np.repeat((place * count // len(distinct)).astype(np.int16), counts)
 
 
 def block_count(n: int, together: float) -> int:
