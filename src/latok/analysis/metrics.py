@@ -28,6 +28,7 @@ from latok.analysis.point import (
 )
 from latok.analysis.stats import (
     Floats,
+    Reals,
     Small,
     alike,
     effective_size,
@@ -298,7 +299,7 @@ def _summary(requests: Sequence[Digest], name: str) -> Summary:
     for record in (each.record for each in requests if each.record.session):
         begun.setdefault(record.session, record.due)
     dues = [begun.get(each.record.session, each.record.due) for each in requests]
-    array: Floats | Small
+    array: Reals
     counts: list[int] | None = None
     if name == "gap":
         found = [each.gaps for each in requests]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Small = NDArray[np.float32]  # for differences of milliseconds, where seven digits are plenty
+Reals = NDArray[np.float64 | np.float32]
 
 _RESAMPLES = 400
 _PIECE = 1 << 20  # values that are worked on at a time, so that memory stays flat
@@ -33,12 +34,12 @@ def allowed(q: float, n: int) -> bool:
     return n > 0 and (q == 0.5 or beyond >= 1.0 - 1e-9)
 
 
-def quantile(values: Floats | Small, q: float) -> float | None:
+def quantile(values: Reals, q: float) -> float | None:
     """The quantile `q` of `values` (linear between neighbours), None where too few tell it."""
     return float(np.quantile(values, q)) if allowed(q, len(values)) else None
 
 
-def alike(values: Floats | Small) -> float:
+def alike(values: Reals) -> float:
     """The integrated autocorrelation time: how many neighbours tell as much as one would alone.
 
     `values` in the order of time. 1 for independent ones, never less. By Geyer's initial positive
@@ -68,7 +69,7 @@ def _alike_in_order(ranks: Floats) -> float:
     return float(np.clip(2.0 * positive.sum() - 1.0, 1.0, n / 2))
 
 
-def _alike_in_batches(values: Floats | Small) -> float:
+def _alike_in_batches(values: Reals) -> float:
     """The same from the means of batches, in flat memory: what the mean of all varies by is the
     variance of one times how many are alike over their number, batched or not."""
     size = -(-len(values) // (_PIECE >> 3))
@@ -88,20 +89,20 @@ def _alike_in_batches(values: Floats | Small) -> float:
     return max(_alike_in_order(means) * size * float(means.var()) / variance, 1.0)
 
 
-def _cuts(values: Floats | Small) -> Floats | Small:
+def _cuts(values: Reals) -> Reals:
     """Distinct values that lie evenly among these: all of a few, else so many that a rank is known
     within 1/2048."""
     ranks = np.linspace(0, len(values) - 1, min(len(values), _CUTS)).round().astype(np.int64)
     return np.unique(np.sort(values)[ranks])
 
 
-def effective_size(values: Floats | Small) -> float:
+def effective_size(values: Reals) -> float:
     """How many independent values would tell as much as these, which are in the order of time."""
     return len(values) / alike(values) if len(values) else 0.0
 
 
 def quantile_intervals(
-    values: Floats | Small,
+    values: Reals,
     times: Floats,
     quantiles: Sequence[float],
     *,
@@ -139,9 +140,7 @@ def quantile_intervals(
     ]
 
 
-def _blocks(
-    values: Floats | Small, times: Floats, counts: NDArray[np.int64]
-) -> NDArray[np.int16] | None:
+def _blocks(values: Reals, times: Floats, counts: NDArray[np.int64]) -> NDArray[np.int16] | None:
     """The block of each value, by time; None from too few distinct times to say anything."""
     distinct, first, place = np.unique(times, return_index=True, return_inverse=True)
     if len(distinct) < 4:
