@@ -45,12 +45,13 @@ def different(found: Comparison) -> bool:
     return any(c.verdict in ("better", "worse") for c in found.metrics.values())
 
 
-def main() -> None:
+def main() -> int:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--comparisons", type=int, default=2000)
     words.add_argument("--requests", type=int, default=400)
     words.add_argument("--seed", type=int, default=0)
     asked = words.parse_args()
+    good = True
     for title, machine, power in (
         ("closed loop, 8 at a time", Machine(8, None), True),
         ("open loop, room to spare", Machine(24, 6.0), True),
@@ -61,6 +62,7 @@ def main() -> None:
         ours = np.mean([different(c) for c, _ in found])
         naive = np.mean([n for _, n in found])
         print(f"{title}: {asked.comparisons} A/A comparisons of {asked.requests} requests a side")
+        good &= ours <= 0.06
         print(f"  called different   latok {ours:6.1%}   naive {naive:6.1%}")
         if power:
             advised = int(np.median([c.advised or 0 for c, _ in found]))
@@ -68,9 +70,12 @@ def main() -> None:
             again = [once(machine, advised, rng, slower=1.1) for _ in range(trials)]
             share = np.mean([c.metrics["ttft.p95"].verdict == "worse" for c, _ in again])
             print(f"  advised            {advised} requests a side")
+            good &= share >= 0.8
             print(f"  ttft.p95 10 % up   found worse in {share:6.1%} of {trials}")
         print(f"  took               {time.perf_counter() - began:.0f} s", flush=True)
+    print("PASS" if good else "over the bars: 6 % called different, 80 % found")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
