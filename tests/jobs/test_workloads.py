@@ -12,8 +12,11 @@ import pytest
 
 import latok
 from latok.analysis.point import Check, Point
+from latok.jobs.experiment import Experiment
+from latok.jobs.session import estimated
 from latok.load.golden import golden
 from latok.records import Open, read_manifest
+from latok.workload.apps import APPS
 
 
 @pytest.fixture
@@ -131,3 +134,18 @@ def test_clients_that_go_away_are_told_apart(url: str, tmp_path: Path) -> None:
     assert point.counts.cancelled == pytest.approx(10, abs=4)
     assert point.counts.failed == 0
     assert read_manifest(Path(point.run)).workload["cancel"] == "after=100ms, share=0.25"
+
+
+def test_what_a_file_asks_is_what_a_dry_run_counts(tmp_path: Path) -> None:
+    trace = tmp_path / "t.jsonl"
+    trace.write_text("\n".join(map(json.dumps, MOONCAKE)))
+    asked = Experiment(targets=("http://x",), trace=str(trace), scale=1 / 16, requests=50)
+    app = estimated(asked, asked.profile("chat"))
+    assert (app.input.mean(), app.output.mean()) == (103, 2)
+    prompts = tmp_path / "p.jsonl"
+    prompts.write_text(json.dumps({"prompt": "word " * 40, "output_tokens": 7}))
+    asked = Experiment(targets=("http://x",), prompts=str(prompts))
+    app = estimated(asked, asked.profile("chat"))
+    assert app.input.mean() == pytest.approx(41, abs=2)
+    assert app.output.mean() == 7
+    assert estimated(Experiment(), APPS["chat"]) is APPS["chat"]

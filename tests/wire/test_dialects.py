@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latok.records import Record, Request, Usage
+from latok.records import Message, Record, Request, Usage
 from latok.wire.capture import Capture, pack_read, record_of
 from latok.wire.dialects import DIALECTS, dialect_named
 from latok.wire.http1 import Response
@@ -92,6 +92,21 @@ def test_a_request_asks_for_a_stream_of_so_many_tokens(name: str) -> None:
         assert '"stream":true' in body
         assert ":40" in body
         assert "why?" in body
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_what_was_said_before_goes_along_in_its_order(name: str) -> None:
+    before = (
+        Message("system", "Be brief."),
+        Message("user", "Who?"),
+        Message("assistant", "Me."),
+    )
+    request = Request(id=0, prompt="why?", prompt_tokens=3, max_tokens=40, before=before)
+    body = msgspec.json.encode(dialect_named(name).body(request, "m", set())).decode()
+    said = [text for text in ("Who?", "Me.", "why?") if text in body]
+    assert sorted(said, key=body.index) == ["Who?", "Me.", "why?"]
+    assert "Be brief." in body
+    assert '"role":"system"' not in body or name != "anthropic"  # there it stands apart
 
 
 def test_the_table_in_the_docs_is_that_of_these_tests() -> None:

@@ -16,7 +16,7 @@ from latok.decide.outlook import (
 from latok.engines.table import ENGINES
 from latok.jobs.experiment import DURATION, OPEN_WARM_UP, Experiment
 from latok.jobs.prices import ESTIMATED, in_force
-from latok.jobs.session import EMBEDDED, Session, target_url
+from latok.jobs.session import EMBEDDED, Session, estimated, target_url
 from latok.load.probe import model_at, site
 from latok.records import Closed, Load, Open
 from latok.workload.apps import APPS, App, fitted
@@ -43,7 +43,11 @@ def outlooks(asked: Experiment, command: Command) -> list[Outlook]:
             url, model = where.url, model or model_at(where, asked.dialect)
         known = in_force(asked, url, model)
         for name in names:
-            app, note = fitted(asked.profile(name), context_tokens=None, scale=asked.scale or 1.0)
+            profile = asked.profile(name)
+            app = estimated(asked, profile)
+            note = ""
+            if app is profile:  # a file's lengths are scaled already
+                app, note = fitted(profile, context_tokens=None, scale=asked.scale or 1.0)
             found.append(
                 outlook(
                     app,
@@ -66,9 +70,10 @@ def session_line(
 
     `budget`: seconds of the map for this app on this target.
     """
+    asking = estimated(asked, app, session)
     found = outlook(
-        app,
-        _requests(asked, command, app, budget),
+        asking,
+        _requests(asked, command, asking, budget),
         session.prices,
         limits=_limits(asked),
         margin=session.margin,
@@ -87,5 +92,7 @@ def _requests(asked: Experiment, command: Command, app: App, budget: float) -> f
     if command == "map":
         return requests_of_map(app, budget, asked.highest)
     load: Load = Closed(asked.concurrency or 1) if asked.rate is None else Open(asked.rate)
+    if asked.trace is not None and asked.concurrency is None and asked.requests is not None:
+        return asked.requests  # a slice, once
     seconds = asked.duration or (0.0 if asked.requests else DURATION)
     return requests_at(app, load, seconds, asked.requests or 0, OPEN_WARM_UP)

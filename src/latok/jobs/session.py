@@ -29,7 +29,7 @@ from latok.load.socket import Address, resolve
 from latok.records import Hosted, Prices, Request, Target
 from latok.wire.talk import Talk
 from latok.workload.apps import App, embedded_scale, fitted, room_of
-from latok.workload.ask import Counted, Workload, drawn, from_file, replayed
+from latok.workload.ask import Counted, Workload, drawn, from_file, replayed, resembling
 from latok.workload.given import Given, given
 from latok.workload.prompts import PromptMaker, estimate, prompt_maker
 from latok.workload.traces import Trace, read_trace
@@ -63,7 +63,7 @@ class Session:
     def fit(self, app: App, scale: float | None) -> tuple[App, str]:
         """The app as this target can bear it, and a sentence if that is not as it is defined."""
         if self.trace is not None:
-            return app, self._fitting(scale)[2]
+            return app, self.fitting_trace(scale)[2]
         if self.prompts:
             return app, ""
         context = self.found.context
@@ -84,7 +84,7 @@ class Session:
             self.prices, _PROBE.prompt_tokens + self.overhead, _PROBE.max_tokens, margin=self.margin
         )
 
-    def _fitting(self, scale: float | None) -> tuple[Trace, int, str]:
+    def fitting_trace(self, scale: float | None) -> tuple[Trace, int, str]:
         """The trace as this target can bear it, how many of its calls that leaves out, and a
         sentence that says so."""
         assert self.trace is not None
@@ -112,7 +112,7 @@ class Session:
         """What is asked: from the app, or from the file that was given instead."""
         room = room_of(self.found.context)
         if self.trace is not None:
-            trace, left_out, _ = self._fitting(asked.scale)
+            trace, left_out, _ = self.fitting_trace(asked.scale)
             return replayed(trace, app, maker, overhead=self.overhead, left_out=left_out)
         if self.prompts:
             name = Path(asked.prompts or "").name
@@ -228,6 +228,26 @@ def _meters(metric: str | None, address: Address | None) -> Sequence[Meter]:
         return [prometheus_meter(metric)]
     here = address is not None and ip_address(address.sockaddr[0]).is_loopback
     return meters_here() if here else ()
+
+
+def estimated(asked: Experiment, app: App, session: Session | None = None) -> App:
+    """The app, or one with the lengths of the file that is asked instead: for what it will cost.
+
+    Without a session nobody counts the prompts of a file, so they are estimated.
+    """
+    if session is None:
+        trace, brought = _brought(asked)
+        trace = trace and trace.scaled(asked.scale or 1.0)
+        prompts: Sequence[Counted] = _counted(brought, estimate, 0)
+    else:
+        trace = session.trace and session.fitting_trace(asked.scale)[0]
+        prompts = session.prompts
+    if trace is not None:
+        return resembling(app, [(call.input, call.output) for call in trace.calls])
+    if prompts:
+        usual = round(app.output.mean())
+        return resembling(app, [(each.tokens, each.output or usual) for each in prompts])
+    return app
 
 
 def _brought(asked: Experiment) -> tuple[Trace | None, list[Given]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, cycle, islice
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from latok.errors import UsageError
 from latok.records import Request, Turn
 from latok.workload.apps import App
 from latok.workload.given import Given
-from latok.workload.lengths import pairs
+from latok.workload.lengths import pairs, parse_lengths
 from latok.workload.prefix import cache_name
 from latok.workload.prompts import PromptMaker
 from latok.workload.traces import Trace
@@ -191,6 +191,14 @@ def _with_id(request: Request, id: int) -> Request:
         max_tokens=request.max_tokens,
         app=request.app,
     )
+
+
+def resembling(app: App, lengths: Sequence[tuple[int, int]]) -> App:
+    """The app with the mean lengths (in, out) of what a file asks instead: for estimates."""
+    mean_in, mean_out = (
+        max(round(sum(each) / len(each)), 1) for each in zip(*lengths, strict=True)
+    )
+    return replace(app, input=parse_lengths(str(mean_in)), output=parse_lengths(str(mean_out)))
 
 
 # --- from a file of prompts ----------------------------------------------------------------------
