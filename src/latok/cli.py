@@ -473,13 +473,15 @@ def compare(
         str | None, _option("Within so much both are the same.", _WHAT, default="5%")
     ] = None,
     any_model: Annotated[bool, _option("Also where their models differ.", _WHOM)] = False,
+    markdown: Markdown = None,
+    junit: Junit = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """B against A: better, worse, the same, or undecided, and then what would decide.
 
-    Two targets are measured in turns (A B B A), so that what drifts does so for both. Exit code: 0
-    better or the same, 1 worse, 4 undecided.
+    Two targets are measured in turns (A B B A), so that what drifts does so for both.
+    Exit code: 0 better or the same, 1 worse, 4 undecided.
 
     Examples:
 
@@ -488,6 +490,7 @@ def compare(
       latok compare openvino 'openvino kv_cache=u4' --margin 3%
     """
     from latok.jobs.compare import compare as job
+    from latok.report.ci import of_comparison
     from latok.report.compare import print_comparison
 
     with _following(_talk(quiet or json)) as watcher:
@@ -496,6 +499,7 @@ def compare(
         _json(found)
     else:
         print_comparison(found, _page())
+    _for_ci([of_comparison(found)], markdown, junit)
     if not complete:
         raise typer.Exit(130)
     raise typer.Exit({"worse": 1, "undecided": 4}.get(found.verdict, 0))

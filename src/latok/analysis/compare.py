@@ -227,7 +227,7 @@ def _interval(e: _Estimate, alpha: float) -> Interval:
     return e.difference - half, e.difference + half
 
 
-def _kind(name: str) -> str:
+def metric_of(name: str) -> str:
     """The metric without the load before it."""
     return next(
         kind for kind in (*_LATENCIES, "throughput", *_SHARES) if f".{name}".endswith(f".{kind}")
@@ -236,7 +236,7 @@ def _kind(name: str) -> str:
 
 def _limit(name: str, margin: float) -> float:
     """The margin on the scale of the differences."""
-    return margin if _kind(name) in _SHARES else math.log1p(margin)
+    return margin if metric_of(name) in _SHARES else math.log1p(margin)
 
 
 def _may_be_worse(name: str, e: _Estimate, margin: float, alpha: float) -> bool:
@@ -246,7 +246,7 @@ def _may_be_worse(name: str, e: _Estimate, margin: float, alpha: float) -> bool:
     low, high = _interval(e, alpha)
     return (
         -low > _limit(name, margin)
-        if _kind(name) in _MORE_IS_BETTER
+        if metric_of(name) in _MORE_IS_BETTER
         else high > _limit(name, margin)
     )
 
@@ -263,13 +263,13 @@ def _judged(
     ratio = e.b / e.a if e.a and e.b is not None else None
     if e.freedom <= 0:
         return Compared(a=e.a, b=e.b, ratio=ratio, ci95=None, verdict="undecided", needed=None)
-    limit, share = _limit(name, margin), _kind(name) in _SHARES
+    limit, share = _limit(name, margin), metric_of(name) in _SHARES
     low, high = _interval(e, alpha)
     verdict: Verdict = "undecided"
     if -limit <= low and high <= limit:
         verdict = "same"
     elif shown and abs(e.difference) > limit:
-        more = _kind(name) in _MORE_IS_BETTER
+        more = metric_of(name) in _MORE_IS_BETTER
         verdict = "better" if (e.difference > 0) == more else "worse"
     low, high = _interval(e, 0.05)
     return Compared(
@@ -301,7 +301,9 @@ def _asked(family: int) -> float:
 
 
 def _advised(found: Mapping[str, _Estimate], margin: float, each: int) -> int | None:
-    errors = [e.error for name, e in found.items() if e.freedom > 0 and _kind(name) not in _SHARES]
+    errors = [
+        e.error for name, e in found.items() if e.freedom > 0 and metric_of(name) not in _SHARES
+    ]
     if not errors:
         return None
     return math.ceil(each * (_asked(len(found)) * max(errors) / math.log1p(2 * margin)) ** 2)

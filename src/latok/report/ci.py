@@ -7,9 +7,11 @@ from typing import Literal, NamedTuple
 from xml.etree import ElementTree
 
 from latok.analysis.capacity import Capacity
+from latok.analysis.compare import Comparison, metric_of
 from latok.analysis.frontier import Map
 from latok.analysis.point import Point
 from latok.decide.thresholds import Threshold, broken
+from latok.report.compare import headline, row
 from latok.report.text import (
     capacity_lines,
     figure,
@@ -27,12 +29,19 @@ from latok.report.text import (
 Outcome = Literal["passed", "failed", "skipped", "error"]
 
 _MET: dict[bool | None, Outcome] = {True: "passed", False: "failed", None: "skipped"}
+_COMPARED: dict[str, Outcome] = {
+    "better": "passed",
+    "same": "passed",
+    "worse": "failed",
+    "undecided": "skipped",
+}
 _SIGNS = {"passed": "✅", "failed": "❌", "skipped": "❔", "error": "⚠️"}
 
 
 class Case(NamedTuple):
-    """One thing that holds or does not: an SLO clause or a threshold, at a load. `skipped`: the
-    requests were too few to decide; `error`: the client itself may have bent the numbers."""
+    """One thing that holds or does not, at a load: an SLO clause, a threshold, or that a metric is
+    no worse. `skipped`: the requests were too few to decide; `error`: the client itself may have
+    bent the numbers."""
 
     load: str
     name: str
@@ -70,6 +79,20 @@ def of_capacity(found: Capacity) -> Result:
     cases = tuple(case for point in lightest.values() for case in _cases(point))
     heading = f"Capacity for {found.app} on {found.target}"
     return Result(heading, tuple(capacity_lines(found)), found.points, cases)
+
+
+def of_comparison(found: Comparison) -> Result:
+    """Each metric is a case: that B is no worse."""
+    cases = []
+    for name, one in found.metrics.items():
+        metric = metric_of(name)
+        load = name.removesuffix(metric).rstrip(".")
+        _, a, b, ratio, interval, verdict, more = row(name, one)
+        why = f"A {a}, B {b}, ratio {ratio} [{interval}]: {verdict[2:]}"
+        why += f"; {more} requests on each side would decide" if more else ""
+        cases.append(Case(load, metric, _COMPARED[one.verdict], why))
+    heading = f"B ({found.b}) against A ({found.a})"
+    return Result(heading, (headline(found), *found.notes), (), tuple(cases))
 
 
 def _cases(point: Point) -> list[Case]:
@@ -113,6 +136,8 @@ def _section(result: Result) -> str:
             (_SIGNS[c.outcome], _code(c.name), _plain(c.load), _plain(c.why)) for c in result.cases
         ]
         parts += [_table(("", "asked", "load", "found"), rows), ""]
+    if not result.points:
+        return "\n".join(parts)
     heads = ("load", "requests", "ttft p50 ms", "ttft p95 ms", "tpot p50 ms", "tokens/s", "SLO")
     parts += [_table(heads, [_row(point) for point in in_order(result.points)]), ""]
     return "\n".join(parts)

@@ -24,7 +24,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
         left = heading in ("", "B is")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for name, one in found.metrics.items():
-        table.add_row(*_row(name, one))
+        table.add_row(*row(name, one))
     console.print(table)
     console.print()
     console.print(Text(headline(found), style="bold"))
@@ -57,7 +57,8 @@ def _counted(found: Comparison) -> str:
     return f"{a:,} and {b:,} requests, {how}, in {found.blocks} blocks{advised}"
 
 
-def _row(name: str, one: Compared) -> tuple[str, ...]:
+def row(name: str, one: Compared) -> tuple[str, ...]:
+    """A metric: its name, A, B, ratio, interval, verdict, and how many more requests."""
     last = name.rpartition(".")[2]
     interval = UNKNOWN
     if last in _SHARES:
