@@ -7,15 +7,13 @@ chunk is that of all the tool's processes: of a long run less that of a short on
 between them, so that start-up counts for nobody; the tool's own analysis does count.
 
 They need a tokenizer offline: it is written from the embedded model's GGUF file.
-AIPerf 0.13 was run so. GuideLLM (which brings torch) and vLLM have not been: their commands are
-their documentation's, their results have not been seen here.
+AIPerf 0.13.0, GuideLLM 0.8.1 and vLLM 0.33.0 were run so (the latter two bring torch, gigabytes).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import struct
 import subprocess
@@ -64,11 +62,11 @@ def _aiperf(url: str, requests: int, tokenizer: Path, out: Path) -> list[str]:
 
 
 def _guidellm(url: str, requests: int, tokenizer: Path, out: Path) -> list[str]:
-    words = f"""guidellm benchmark --tokenizer kind=huggingface_auto,model={tokenizer}
+    words = f"""guidellm run --disable-console --tokenizer kind=huggingface_auto,model={tokenizer}
         --data kind=synthetic_text,prompt_tokens=32,output_tokens={TOKENS}
-        --backend kind=openai_http,target={url},model={NAME}
+        --backend kind=openai_http,target={url},model={NAME},validate_backend=false
         --profile kind=concurrent,streams={STREAMS} --constraint kind=max_requests,count={requests}
-        --output-path {out / "result.json"}"""
+        --output kind=json,path={out / "result.json"}"""
     return words.split()
 
 
@@ -152,27 +150,25 @@ def _run(
     out.mkdir()
     offline = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     with on(SERVER), golden() as url:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with on(CLIENT):
             program, *words = peer.command(
                 url, requests, home / "hub/models--local--smol/snapshots/abc", out
             )
+            counted = [sys.executable, Path(__file__).with_name("counted.py"), out / "cpu"]
             done = subprocess.run(
-                [binaries / program, *words],
+                [*counted, binaries / program, *words],
                 env=os.environ | offline,
                 cwd=out,
                 capture_output=True,
                 text=True,
                 check=False,
             )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         with urllib.request.urlopen(url + "/truth") as answer:
             truth = [each for each in json.load(answer) if any(step[2] for step in each["sent"])]
     found = next(out.rglob(peer.result), None)
     if done.returncode or found is None:
         sys.exit(f"{peer.package} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return imported(found.read_text())[0], _true(truth), cpu
+    return imported(found.read_text())[0], _true(truth), float((out / "cpu").read_text())
 
 
 # --- a tokenizer's folder from a GGUF file -------------------------------------------------------
