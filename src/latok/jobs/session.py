@@ -25,6 +25,7 @@ from latok.jobs.prices import ESTIMATED, in_force
 from latok.load.energy import Meter, meters_here, prometheus_meter
 from latok.load.plan import Prepared
 from latok.load.probe import Found, find, model_at, site, tokeniser
+from latok.load.scrape import metrics_path
 from latok.load.socket import Address, resolve
 from latok.records import Hosted, Prices, Request, Target
 from latok.wire.talk import Talk
@@ -44,7 +45,8 @@ _PROBE = Request(id=0, prompt="Say hello in one word.", prompt_tokens=6, max_tok
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A target that answers. `overhead`: prompt tokens that it adds to a text by itself."""
+    """A target that answers. `overhead`: prompt tokens that it adds to a text by itself.
+    `counters`: the path of its page of counters, empty where it has none."""
 
     target: Target
     found: Found
@@ -57,6 +59,7 @@ class Session:
     alive: Callable[[], bool]
     prices: Prices | None
     meters: Sequence[Meter]
+    counters: str = ""
     trace: Trace | None = None
     prompts: Sequence[Counted] = ()
 
@@ -219,6 +222,7 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
             prompts=_counted(brought, count or estimate, overhead),
             prices=known.prices,
             meters=meters,
+            counters=metrics_path(found.site),
         )
 
 

@@ -176,7 +176,7 @@ def _dressed(where: Site, dialect: Dialect) -> Site:
     return replace(where, headers=(*keyed, *own))
 
 
-class _Talk:
+class Conversation:
     """Short conversations with one site. A thread keeps its connection, until `close`."""
 
     def __init__(self, where: Site) -> None:
@@ -258,7 +258,7 @@ def find(
     """
     named = dialect_named(dialect) if dialect else _spoken_at(where.path)
     refusals = []
-    with closing(_Talk(_dressed(where, named) if named else where)) as talk:
+    with closing(Conversation(_dressed(where, named) if named else where)) as talk:
         told = _Told(talk, where)
         rows = [named] if named else _worth_trying(told)
         model = model or told.model()
@@ -286,7 +286,7 @@ def find(
 def model_at(where: Site, dialect: str | None = None) -> str:
     """The first model that a site lists, which costs nothing to ask. Raises TargetError."""
     named = dialect_named(dialect) if dialect else _spoken_at(where.path)
-    with closing(_Talk(_dressed(where, named) if named else where)) as talk:
+    with closing(Conversation(_dressed(where, named) if named else where)) as talk:
         return _Told(talk, where).model()
 
 
@@ -300,7 +300,7 @@ def _worth_trying(told: _Told) -> list[Dialect]:
 class _Told:
     """What a site says of its models, wherever servers of its kind say it; each is asked once."""
 
-    def __init__(self, talk: _Talk, where: Site) -> None:
+    def __init__(self, talk: Conversation, where: Site) -> None:
         self._where = where
         self._talk = talk
         self._answers: dict[str, dict[str, Any]] = {}
@@ -387,7 +387,7 @@ def _accepted(
     while True:
         body = {**dialect.body(request, model, set(extras)), **more}
         before = monotonic()
-        with closing(_Talk(place)) as talk:
+        with closing(Conversation(place)) as talk:
             status, headers, answer = talk.ask("POST", place.path, body, patience=_PATIENCE)
         if status == 200:
             reply = dialect.reply()
@@ -427,7 +427,7 @@ def tokeniser(found: Found) -> Iterator[Any]:
     vLLM, SGLang and our engines take `prompt`, llama.cpp `content`, TGI `inputs`; each is tried.
     """
     path = found.site.base + "/tokenize"
-    with closing(_Talk(found.site)) as talk:
+    with closing(Conversation(found.site)) as talk:
         for word in ("prompt", "content", "inputs"):
             # llama.cpp answers a body without its word, too: with no tokens at all
             if not _count(talk, path, word, found.model, "one two three"):
@@ -446,7 +446,7 @@ def tokeniser(found: Found) -> Iterator[Any]:
         yield None
 
 
-def _count(talk: _Talk, path: str, word: str, model: str, text: str) -> int | None:
+def _count(talk: Conversation, path: str, word: str, model: str, text: str) -> int | None:
     body = {"model": model, word: text, "add_special_tokens": False}
     try:
         status, _, answer = talk.ask("POST", path, body)

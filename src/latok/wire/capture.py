@@ -184,6 +184,8 @@ def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) ->
         built=capture.built,
         first_sentence_at=_shown(sentence, marks),
         first_line_at=_shown(line, marks),
+        served=reply.served,
+        fingerprint=reply.fingerprint,
         chunks=chunks,
     )
 

@@ -37,6 +37,8 @@ class Reply:
         self.finish_reason: str | None = None
         self.error: Failure | None = None
         self.timings: dict[str, Any] | None = None
+        self.served = ""
+        self.fingerprint = ""
         self.done = False
         self.so_far: dict[int, int] = {}  # tokens counted, by choice (there may be n > 1)
         self.counts: dict[str, int] = {}  # usage that comes in parts
@@ -68,6 +70,7 @@ class Reply:
         if isinstance(said, dict):
             if said.get("error") or "error" in (event.name, said.get("type"), said.get("object")):
                 return self.fail(error_text(said))
+            self._named(said)
             return self._read(self, said)
         text = event.data[:_LONGEST].decode("utf-8", "replace")
         return self.fail(text, "in_band" if event.name == "error" else "garbage")
@@ -77,6 +80,16 @@ class Reply:
         seen = self.see(Event("", body))
         self.done = self.error is None
         return [seen]
+
+    def _named(self, said: dict[str, Any]) -> None:
+        """Keeps who answers: OpenAI and those like it say so in each chunk, Anthropic and Responses
+        in the first."""
+        within = _dict(said.get("message")) or _dict(said.get("response"))
+        model = said.get("model") or within.get("model")
+        if isinstance(model, str):
+            self.served = model[:_LONGEST]
+        if isinstance(mark := said.get("system_fingerprint"), str):
+            self.fingerprint = mark[:_LONGEST]
 
     # what the readers below say
 
