@@ -446,6 +446,80 @@ def doctor(
 
 @app.command(rich_help_panel="Measure")
 @_sends_load
+def explain(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN | TARGET] [LEVER=VALUE…]",
+            help="A stored run or map ([bold]last[/bold]: the newest), or what to measure: a URL, "
+            "an engine's name. Without either the embedded engine is started.",
+            show_default=False,
+        ),
+    ] = None,
+    grade: Annotated[
+        str | None,
+        _option("told, counters or inferred.", _WHAT, default="the best that is there"),
+    ] = None,
+    concurrency: Annotated[
+        str | None,
+        _option(
+            "Of a target: after one alone, so many at a time.",
+            _HOW,
+            "--concurrency",
+            "-c",
+            default="8",
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None, _option("Of a target: after one alone, so many requests a second.", _HOW)
+    ] = None,
+    arrivals: Annotated[
+        str | None, _option("With --rate: as of latok measure.", _HOW, default="the app's")
+    ] = None,
+    requests: Annotated[str | None, _option("Measure so many at each load.", _HOW)] = None,
+    duration: Annotated[
+        str | None, _option("Measure so long at each load.", _HOW, default="20s")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Where the latency goes: queue, prefill, decode, network, and what would help.
+
+    It joins what the server tells of each request with the client's own clock; where it tells
+    nothing, its counters (/metrics) as they were seen through the run.
+
+    Examples:
+
+      latok explain last
+      latok explain http://127.0.0.1:8000 -c 16
+      latok explain runs/20260101-120000-chat-c8 --grade counters
+    """
+    from latok.jobs.explain import checked, explain_runs, stored_runs
+    from latok.jobs.explain import explain as job
+    from latok.report.explain import print_explanation
+
+    checked(grade)
+    asked = _asked(context)
+    stored = stored_runs(asked.targets[0] if asked.targets else None, asked.runs)
+    if stored is not None:
+        for name, value in context.params.items():
+            if value and name not in ("words", "grade", "runs", "json", "quiet"):
+                raise UsageError(f"--{name.replace('_', '-')} is for a target, not a stored run")
+        found, complete = explain_runs(*stored, grade=grade), True
+    else:
+        with _following(_talk(quiet or json)) as watcher:
+            found, complete = job(asked, grade, watcher)
+    if json:
+        _json(found)
+    else:
+        print_explanation(found, _page())
+    if not complete:
+        raise typer.Exit(130)
+
+
+@app.command(rich_help_panel="Measure")
+@_sends_load
 def compare(
     context: typer.Context,
     a: Annotated[

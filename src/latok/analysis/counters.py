@@ -297,9 +297,10 @@ NAMES = _all_names()
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """The gauges at one time, seconds from the run's start."""
+    """The gauges at one time, seconds from the run's start, and all preemptions so far."""
 
     at: float
+    preemptions: float | None = None
     running: float | None = None
     waiting: float | None = None
     kv: float | None = None
@@ -362,7 +363,12 @@ def _moments(
             for way in rows.get(name, ())
             if isinstance(way, Level)
         }
-        yield Moment(at=at, **found)
+        so_far = [
+            total
+            for way in rows.get("preemptions", ())
+            if isinstance(way, Growth) and (total := pages.total(way.of, n)) is not None
+        ]
+        yield Moment(at=at, **found, preemptions=so_far[0] if so_far else None)
 
 
 class _Pages:
@@ -407,10 +413,14 @@ class _Pages:
 
     def level(self, way: Level, n: int) -> float | None:
         """A gauge on the n-th page."""
-        found = [self._pages[n][k] for k in self._matching(way.of) if k in self._pages[n]]
-        if not found:
-            return None
-        return sum(found) if way.share is None else way.share * sum(found) / len(found)
+        series = [k for k in self._matching(way.of) if k in self._pages[n]]
+        total = self.total(way.of, n)
+        return total if total is None or way.share is None else way.share * total / len(series)
+
+    def total(self, of: Of, n: int) -> float | None:
+        """A counter on the n-th page."""
+        found = [self._pages[n][k] for k in self._matching(of) if k in self._pages[n]]
+        return sum(found) if found else None
 
     def _growth(self, of: Of, end: str = "") -> float | None:
         """What the series of a counter grew by together; None where there is none."""

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from latok.analysis.counters import Counters
 from latok.analysis.metrics import digest, in_window, output_tokens, steady_part
 from latok.analysis.point import Check, Interval
 from latok.analysis.stats import Floats, allowed, blocks_of_time, quantile_intervals
-from latok.analysis.told import PARTS, Source, Split, Told, Whole, split, told
+from latok.analysis.told import PARTS, Source, Split, Told, Whole, client_parts, split, told
 from latok.records import Load, Manifest, Record, Target
 
 Grade = Literal["told", "counters", "inferred"]
@@ -27,7 +28,7 @@ Grade = Literal["told", "counters", "inferred"]
 _SEED = 0  # of the bootstrap: the same records give the same intervals
 _RESAMPLES = 200
 _AROUND = 0.1  # of the requests, on each side of a quantile, as far as there are any
-_WHOLES: tuple[Whole, ...] = ("ttft", "e2e")
+WHOLES: tuple[Whole, ...] = ("ttft", "e2e")
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +76,8 @@ class AtLoad(msgspec.Struct, frozen=True, kw_only=True):
     """What is known at one load. `server`: whose names the times came under.
 
     `unexplained`: of each whole the median share of what nobody accounts for, without its sign.
-    `error_s`: of each whole the median bound on the instrument's own error.
+    `error_s`: of each whole the median bound on the instrument's own error. `counters`: what the
+    server counted meanwhile, whatever the grade.
     """
 
     load: Load
@@ -89,6 +91,7 @@ class AtLoad(msgspec.Struct, frozen=True, kw_only=True):
     error_s: dict[str, float]
     round_trip_s: float | None
     laws: dict[str, Law] = {}
+    counters: Counters | None = None
 
     def waterfall(self, of: Whole, *, slow: bool = False) -> Waterfall | None:
         """That of a typical or a slow request; None where too few requests tell it."""
@@ -148,7 +151,6 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     unexplained: float | None
     findings: tuple[Finding, ...] = ()
     loads: tuple[AtLoad, ...] = ()
-    counters: tuple[Any, ...] = ()
     floor: Floor | None = None
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
@@ -201,7 +203,7 @@ def explained(
     times = np.asarray([each.record.due for each in found])
     waterfalls: list[Waterfall] = []
     unexplained: dict[str, float] = {}
-    for of in _WHOLES:
+    for of in WHOLES:
         splits = [each.splits[of] for each in found]
         rest = [abs(s.parts["unexplained"]) / s.whole for s in splits if s.whole > 0]
         unexplained[of] = float(np.median(rest)) if rest else 0.0
@@ -223,6 +225,99 @@ def explained(
         laws=_laws(found, times),
     )
     return at_load, found
+
+
+def by_counters(
+    manifest: Manifest, records: Sequence[Record], counters: Counters, *, run: str = ""
+) -> AtLoad | None:
+    """Where the latency of a run goes as its server's counters tell: means over all that it served,
+    joined with the means of our own requests that ended meanwhile. None where none did, or where
+    the counters tell no time."""
+    start, end = counters.window
+    ours = [
+        record
+        for record in records
+        if record.ok
+        and record.sent_first is not None
+        and record.closed_at is not None
+        and start <= record.closed_at < end
+        and any(chunk.is_token for chunk in record.chunks)
+    ]
+    server = dict(counters.values)
+    for total in ("prefill", "decode"):  # a server that counts seconds and no requests
+        if ours and f"{total}_total" in server:
+            server[total] = server[f"{total}_total"] / len(ours)
+    timed = ("queue", "prefill", "compute", "decode", "front_end", "delivery")
+    if not ours or not any(name in server for name in timed):
+        return None
+    round_trip = round_trip_of(records)
+    clients = [client_parts(record, round_trip) for record in ours]
+    begun = {name: sum(each[name] for each in clients) / len(clients) for name in clients[0]}
+    waterfalls = []
+    unexplained: dict[str, float] = {}
+    for of in WHOLES:
+        parts = dict(begun)
+        late = () if of == "ttft" else ("compute", "decode", "delivery")
+        for name in ("front_end", "queue", "prefill", *late):
+            if name in server:
+                parts[name] = server[name]
+        ends = [
+            [c for c in record.chunks if c.is_token][0 if of == "ttft" else -1] for record in ours
+        ]
+        parts["read"] = sum(c.lag for c in ends) / len(ends) if manifest.kernel_stamps else 0.0
+        whole = parts["read"] + sum(c.at - r.due for c, r in zip(ends, ours, strict=True)) / len(
+            ours
+        )
+        left = whole - sum(parts.values())
+        if "queue" not in server and left > 0.0 and server.get("waiting", 0.0) > 0.0:
+            parts["queue"], left = left, 0.0
+        parts["unexplained"] = left
+        unexplained[of] = abs(left) / whole if whole > 0 else 0.0
+        waterfalls.append(
+            Waterfall(
+                of=of,
+                quantile="mean",
+                requests=len(ours),
+                seconds=whole,
+                components=tuple(
+                    Component(
+                        name=name,
+                        of=of,
+                        seconds=parts[name],
+                        share=parts[name] / whole if whole > 0 else 0.0,
+                        source="client"
+                        if name in begun or name == "read"
+                        else "server"
+                        if name in server
+                        else "difference",
+                    )
+                    for name in PARTS
+                    if name in parts
+                ),
+                prompt_tokens=_mean([r.usage.prompt_tokens if r.usage else None for r in ours]),
+                cached_tokens=_mean([r.usage.cached_tokens if r.usage else None for r in ours]),
+                output_tokens=_mean([output_tokens(r) for r in ours]),
+            )
+        )
+    laws = {
+        f"{name}_s_per_token": Law(server[f"{name}_token"])
+        for name in ("prefill", "decode")
+        if f"{name}_token" in server
+    }
+    return AtLoad(
+        load=manifest.load,
+        run=run,
+        grade="counters",
+        server=counters.server,
+        offered=len(ours),
+        explained=len(ours),
+        waterfalls=tuple(waterfalls),
+        unexplained=unexplained,
+        error_s=_errors(ours),
+        round_trip_s=round_trip,
+        laws=laws,
+        counters=counters,
+    )
 
 
 def slow_quantile(n: int) -> float | None:

@@ -183,7 +183,7 @@ def split(
     events = [chunk for chunk in record.chunks if chunk.is_token]
     if not events or record.sent_first is None:
         return None
-    begun = _before(record, round_trip)
+    begun = client_parts(record, round_trip)
     first, last = events[0], events[-1]
     after, within = dict(said.after), dict(said.within)
     sources: dict[str, Source] = dict.fromkeys(begun, "client")
@@ -229,9 +229,9 @@ def split(
     }
 
 
-def _before(record: Record, round_trip: float | None) -> dict[str, float]:
-    """The client's own parts. A connection that was opened before the request was wanted cost it
-    nothing."""
+def client_parts(record: Record, round_trip: float | None) -> dict[str, float]:
+    """The client's own parts of a request that was sent, and the network's. A connection that was
+    opened before the request was wanted cost it nothing."""
     assert record.sent_first is not None
     waited = record.sent_first - record.due
     connection = record.connection

@@ -182,7 +182,7 @@ def _why(quality: Quality, of: Whole, compared: _Compared, p: float) -> Finding:
     whole = {"ttft": "first tokens", "e2e": "answers"}[of]
     return Finding(
         name=quality.name,
-        what=f"requests with the slowest tenth of the {whole} {quality.what} "
+        what=f"the tenth with the slowest {whole} {quality.what} "
         f"({slow} {quality.unit} against {rest})",
         of=of,
         quantile="p90",

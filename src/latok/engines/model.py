@@ -44,6 +44,11 @@ def model_name(path: Path) -> str:
     return path.stem.lower().removesuffix(".q4_1")
 
 
+def embedded_model() -> str:
+    """The name under which the engines serve the model that FACTS is of."""
+    return model_name(Path(_FILE))
+
+
 def model_path(say: Callable[[str], None]) -> Path:
     """Where the model is. Fetches it if it is not there yet; `say` hears how that goes.
 
