@@ -41,7 +41,7 @@ class Page(msgspec.Struct, frozen=True, array_like=True):
 def samples(page: str) -> dict[str, float]:
     """The series of a page whose names are in our table, and their values; no buckets."""
     found: dict[str, float] = {}
-    for line in page.splitlines():
+    for line in page.split("\n"):
         if line[:1] == "#" or "_bucket{" in line:
             continue
         sample = _SAMPLE.fullmatch(line)

@@ -125,14 +125,19 @@ QUALITIES = (
     Quality(
         "met_prefill",
         "met the prefill of others",
-        "of their tokens a second",
+        "of their tokens",
         ("smaller prefill steps (step_tokens)", "a server of its own for prefill"),
     ),
-    Quality("cache_miss", "found less in the prefix cache", "tokens not found", LEVERS["prefill"]),
+    Quality(
+        "cache_miss",
+        "found less in the prefix cache",
+        "tokens fewer than the most",
+        LEVERS["prefill"],
+    ),
     Quality(
         "preempted",
         "ran while the server preempted",
-        "preemptions a second",
+        "preemptions",
         ("more memory for the attention caches (kv_cache, cache_gb)", "a lower batch limit"),
     ),
     Quality("new_connection", "needed a new connection", "of them", LEVERS["connect"]),
@@ -250,9 +255,10 @@ def _qualities(
 ) -> dict[str, Floats]:
     sent = sorted(r.sent_first for r in everything if r.sent_first is not None)
     ended = sorted(r.closed_at for r in everything if r.closed_at is not None)
-    reading = [_reading(r) for r in everything]
-    spans = np.asarray([s for s in reading if s is not None]).reshape(-1, 3)
-    typical = float(np.median([_first(r) - (r.sent_first or 0.0) for r in requests]))
+    begun = np.asarray([r.sent_first for r in everything if r.sent_first is not None])
+    tokens = np.asarray([_fresh(r) for r in everything if r.sent_first is not None])
+    typical = float(np.median([_first(r) - (r.sent_first or r.due) for r in requests]))
+    lasting = float(np.median([_last(r) - (r.sent_first or r.due) for r in requests]))
 
     def before(record: Record) -> float:
         at = record.sent_first or record.due
@@ -262,39 +268,34 @@ def _qualities(
         at = record.sent_first or record.due
         return bisect_left(sent, at) - bisect_right(ended, at)
 
-    # the longer a request lasts, the more it meets: so by the second, or its length would explain
-    # itself
+    # A slow request meets more for being slow, so all are asked of what was there while a typical
+    # one would have lasted.
     def met(record: Record) -> float:
-        begin, end = record.sent_first or record.due, _last(record)
-        own = _reading(record)
-        tokens = spans[(spans[:, 0] < end) & (spans[:, 1] > begin), 2].sum()
-        return float(tokens - (own[2] if own else 0.0)) / max(end - begin, 1e-6)
+        begin = record.sent_first or record.due
+        near = (begun > begin - typical) & (begun < begin + lasting)
+        return float(tokens[near].sum()) - _fresh(record)
 
     def during(record: Record) -> float:
-        begin, end = record.sent_first or record.due, _last(record)
-        met = sum(count for a, b, count in preempted if a < end and b > begin)
-        return met / max(end - begin, 1e-6)
+        begin = record.sent_first or record.due
+        return sum(count for a, b, count in preempted if a < begin + lasting and b > begin)
 
     def stall(record: Record) -> float:
         first = next((c.lag for c in record.chunks if c.is_token), 0.0)
         return (record.sent_first or record.due) - record.due + first
 
+    most = max(map(_cached, requests))
     read: dict[str, Callable[[Record], float]] = {
         "long_prompt": _prompt,
         "long_answer": lambda r: float(output_tokens(r) or 0),
         "burst": before,
         "crowd": crowd,
         "met_prefill": met,
-        "cache_miss": lambda r: _fresh(r) if r.usage and r.usage.cached_tokens is not None else 0.0,
+        "cache_miss": lambda r: most - _cached(r),
         "preempted": during,
         "new_connection": lambda r: float(not r.connection.reused),
         "our_stall": stall,
     }
-    found = {n: np.asarray([of(r) for r in requests], dtype=np.float64) for n, of in read.items()}
-    cached = [r.usage.cached_tokens for r in requests if r.usage and r.usage.cached_tokens]
-    if not cached:  # a cache that never hits is a long prompt's other name
-        found["cache_miss"][:] = 0.0
-    return found
+    return {n: np.asarray([of(r) for r in requests], dtype=np.float64) for n, of in read.items()}
 
 
 def _prompt(record: Record) -> float:
@@ -302,8 +303,12 @@ def _prompt(record: Record) -> float:
     return float(record.prompt_tokens if said is None else said)
 
 
+def _cached(record: Record) -> float:
+    return float((record.usage and record.usage.cached_tokens) or 0)
+
+
 def _fresh(record: Record) -> float:
-    return _prompt(record) - float((record.usage and record.usage.cached_tokens) or 0)
+    return _prompt(record) - _cached(record)
 
 
 def _first(record: Record) -> float:
@@ -312,10 +317,3 @@ def _first(record: Record) -> float:
 
 def _last(record: Record) -> float:
     return record.chunks[-1].at if record.chunks else record.due
-
-
-def _reading(record: Record) -> tuple[float, float, float] | None:
-    """From when to when its prompt may have been read, and how many tokens that were."""
-    if record.sent_first is None or not record.chunks:
-        return None
-    return record.sent_first, _first(record), _fresh(record)
