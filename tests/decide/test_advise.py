@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from latok.analysis.explain import Finding
 from latok.analysis.metrics import point
 from latok.analysis.point import Point
 from latok.decide.advise import advise, stands
@@ -33,6 +34,35 @@ def test_where_nothing_meets_the_slo_it_says_so_and_names_the_clause_and_what_he
     assert "ttft.p90<50ms" in found.why[1]
     assert "prefix caching" in found.why[2]
     assert found.point is not None  # the least harm, against one alone
+
+
+def test_where_it_is_known_where_the_time_goes_that_is_what_helps() -> None:
+    found = points("ttft.p90<50ms", 1, 4)
+    queue, prefill, decode = (
+        Finding(
+            name=name,
+            what=f"most of it is {name}",
+            of=of,
+            quantile="p50",
+            most_s=seconds,
+            share=0.5,
+            speedup=2.0,
+            levers=(f"less {name}",),
+        )
+        for name, of, seconds in (
+            ("queue", "ttft", 0.2),
+            ("prefill", "ttft", 0.1),
+            ("decode", "e2e", 3.0),
+        )
+    )
+    said = advise("chat", found, {"c1": [prefill, queue, decode]}).why[2]
+    assert said == "most of it is queue (what would help: less queue)"
+    tpot = points("tpot.p90<1ms", 1, 4)
+    assert "less decode" in advise("chat", tpot, {"c1": [queue, decode]}).why[2]
+    within = points("ttft.p90<10s", 1, 4)
+    chosen = advise("chat", within).point
+    assert chosen
+    assert "most of it is queue" in advise("chat", within, {chosen: [queue]}).text
 
 
 def test_where_more_load_serves_no_more_the_smaller_is_advised() -> None:

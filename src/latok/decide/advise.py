@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from latok.analysis.cost import dollars
+from latok.analysis.explain import Finding
 from latok.analysis.frontier import Advice, frontier, knee
 from latok.analysis.point import Point, value_of
 from latok.records import Closed
@@ -20,12 +21,13 @@ _TTFT_SLOWDOWN, _TPOT_SLOWDOWN = 2.0, 1.5
 # What a clause is about, in a reader's words, and what would help where it cannot be met.
 _FIRST = ("the first token", "shorter prompts, prefix caching, a smaller or quantised model")
 _WHOLE = ("a whole answer", "shorter answers, a smaller or quantised model, speculation")
+_TOKEN = ("each token", "a smaller or quantised model, speculation, more memory bandwidth")
 _MEANS = {
     "ttft": _FIRST,
     "ttft_user": _FIRST,
     "ttfv": _FIRST,
     "ttfb": _FIRST,
-    "tpot": ("each token", "a smaller or quantised model, speculation, more memory bandwidth"),
+    "tpot": _TOKEN,
     "gap": ("a stream's longest gap", "smaller prefill steps, so that they hold up no stream"),
     "e2e": _WHOLE,
     "e2e_close": _WHOLE,
@@ -48,14 +50,27 @@ def _share_holds(point: Point, n: int) -> bool:
     return result.share is None or result.share >= wanted
 
 
-def advise(app: str, points: Sequence[Point]) -> Advice:
-    """The operating point for `app`: of those within the SLO, the one that serves most."""
+def advise(
+    app: str, points: Sequence[Point], found: Mapping[str, Sequence[Finding]] | None = None
+) -> Advice:
+    """The operating point for `app`: of those within the SLO, the one that serves most. `found`: by
+    a point's id, where its latency goes and what would help, as far as that is known."""
     valid = sorted((p for p in points if p.valid and p.counts.ok), key=_load)
     if not valid:
         why = "no valid point was measured"
         return Advice(app=app, point=None, why=(why,), headroom=None, text=f"No advice: {why}.")
     within = [p for p in valid if stands(p) is not False]
-    return _within(app, valid, within) if within else _without(app, valid)
+    known = found or {}
+    return _within(app, valid, within, known) if within else _without(app, valid, known)
+
+
+def _largest(findings: Sequence[Finding], whole: str) -> tuple[str, ...]:
+    """What costs a typical request most of a whole, and what addresses that."""
+    found = [each for each in findings if each.of == whole and each.quantile == "p50"]
+    if not found:
+        return ()
+    best = max(found, key=lambda each: each.most_s)
+    return (f"{best.what} (what would help: {', '.join(best.levers)})",)
 
 
 def _load(point: Point) -> float:
@@ -67,7 +82,12 @@ def _throughput(point: Point) -> float:
     return point.throughput.output_tokens_per_s or 0.0
 
 
-def _within(app: str, valid: Sequence[Point], within: Sequence[Point]) -> Advice:
+def _within(
+    app: str,
+    valid: Sequence[Point],
+    within: Sequence[Point],
+    known: Mapping[str, Sequence[Finding]],
+) -> Advice:
     best = max(_throughput(p) for p in within)
     chosen = next(p for p in within if _throughput(p) >= _AS_MUCH * best)
     headroom, beyond = _headroom(chosen, valid)
@@ -78,6 +98,7 @@ def _within(app: str, valid: Sequence[Point], within: Sequence[Point]) -> Advice
         _attained(chosen),
         f"the first token takes {_spoken(first.p50)}{late}",
         beyond,
+        *_largest(known.get(chosen.id, ()), "ttft"),
         *_price(chosen),
     )
     sentences = [f"There {why[0]}; {why[1]}; {why[2]}", *map(_sentence, why[3:])]
@@ -175,17 +196,19 @@ def _clause(point: Point, text: str) -> Clause:
     return next(clause for clause in parse_slo(point.goodput.slo).clauses if str(clause) == text)
 
 
-def _without(app: str, valid: Sequence[Point]) -> Advice:
+def _without(app: str, valid: Sequence[Point], known: Mapping[str, Sequence[Finding]]) -> Advice:
     """No load meets the SLO: say so, name the clause and what would help, and the least harm."""
     alone = valid[0]
     clause = _clause(alone, _tightest(alone))
     what, helps = _MEANS[clause.metric]
+    whole = {_FIRST[0]: "ttft", _TOKEN[0]: "e2e", _WHOLE[0]: "e2e"}.get(what, "")
+    seen = _largest(known.get(alone.id, ()), whole)
     chosen = [p for p in valid if p.target == alone.target and _unharmed(p, alone)][-1]
     why = (
         f"no measured load meets the SLO ({alone.goodput.slo})",
         f"the tightest clause is {clause}: even at {alone.load}, where {what} takes "
         f"{_seen(alone, clause)}, {_share(_met(alone, clause))} of the requests meet it",
-        f"what would help: {helps}",
+        *(seen or (f"what would help: {helps}",)),
         f"measured against one request alone, {chosen.load} is the most that costs users little: "
         f"{_throughput(chosen):.0f} tokens/s to all, {_speed(chosen)} to each, the first token in "
         f"{_spoken(chosen.metrics['ttft'].p50)}",

@@ -71,7 +71,7 @@ def _parts(waterfall: Waterfall, beside: Waterfall | None) -> list[Finding]:
         found.append(
             Finding(
                 name=part.name,
-                what=f"{part.share:.0%} of {_TOKEN[waterfall.of]} of {_who(waterfall)} is "
+                what=f"{100 * part.share:.0f} % of {_TOKEN[waterfall.of]} of {_who(waterfall)} is "
                 f"{PARTS[part.name]}{_amount(part.name, waterfall)}",
                 of=waterfall.of,
                 quantile=waterfall.quantile,

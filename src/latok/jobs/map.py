@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from latok.analysis.cost import dollars, most_usd_of
+from latok.analysis.explain import Finding, explained
 from latok.analysis.frontier import AXES, Map, frontier, knee
 from latok.analysis.point import Point
 from latok.decide.advise import advise, stands
+from latok.decide.findings import findings
 from latok.decide.search import Level, Seen, Stop, next_level
 from latok.errors import InvalidError, TargetError, UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.measure import Held, failed, hold_point
 from latok.jobs.outlook import session_line
-from latok.jobs.runs import MAP, read_map, read_point, write_beside
+from latok.jobs.runs import MAP, read_map, read_point, read_run, write_beside
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.load.plan import Progress
 from latok.records import Closed, Hosted
@@ -30,6 +32,7 @@ REPORT = "report.html"
 _STATE = "state.json"  # beside the map: what was asked and what each level cost, to go on with
 _OF_ALL = 0.9  # the driver may need so much of all cores
 _TELLING = 1.0  # seconds that a window must last to tell what the driver needs
+_READ_AGAIN = 5_000  # requests of a point that are read again to explain it
 _FEWEST = 2  # requests of each user, that a level is worth its money
 _LEAST = 30.0  # seconds that a level is given at the least, whatever is left
 
@@ -119,6 +122,7 @@ class _Work:
         self._asked = asked
         self._watcher = watcher or Watcher()
         self._points = {run: read_point(Path(run)) for part in state.parts for run in part.runs}
+        self._why = {point.id: _why(point) for point in self._points.values()}
 
     def done(self) -> Mapped:
         """Measures what is not measured yet, and gives the maps of all that is."""
@@ -206,6 +210,7 @@ class _Work:
             if not found.counts.ok and not part.runs:
                 raise TargetError(held.why if self._spent() else failed(held))
             self._points[found.run] = found
+            self._why[found.id] = _why(found)
             part.runs.append(found.run)
             part.costs.append(time.monotonic() - began)
             part.stopped = self._end(held, part, session)
@@ -288,7 +293,7 @@ class _Work:
             points=tuple(points),
             frontier=tuple(p.id for p in best),
             knee=bend.id if bend else None,
-            advice=advise(app.name, points),
+            advice=advise(app.name, points, self._why),
             stopped="; ".join(f"{t}: {why}" if len(stops) > 1 else why for t, why in stops.items()),
             notes=tuple(self._state.notes),
             command=self._state.command,
@@ -305,6 +310,14 @@ class _Work:
             place = place / Path(name).stem
             place.mkdir(exist_ok=True)
         write_beside(place / MAP, msgspec.json.encode(self._map(name)))
+
+
+def _why(point: Point) -> list[Finding]:
+    """Where a point's latency goes, if its server tells; not of large runs, which it reads again."""
+    if point.counts.offered > _READ_AGAIN:
+        return []
+    found = explained(*read_run(point.run))
+    return findings(found[0]) if found else []
 
 
 def _seen(point: Point, cost: float, answer: float) -> Seen:

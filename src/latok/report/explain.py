@@ -86,10 +86,10 @@ def _cell(waterfall: Waterfall, name: str) -> str:
     if part is None or abs(part.share) < _LEAST:
         return ""
     low, high = part.share_ci95 or (None, None)
-    said = f"{part.share:.1%}" if abs(part.share) < 0.1 else f"{part.share:.0%}"
+    said = f"{100 * part.share:.{1 if abs(part.share) < 0.1 else 0}f} %"
     if low is None or high is None or high - low < 0.01:
         return said
-    return f"{said} ({low:.0%}–{high:.0%})"
+    return f"{said} ({100 * low:.0f}–{100 * high:.0f})"
 
 
 def _headed(waterfall: Waterfall, at: AtLoad) -> str:
@@ -154,7 +154,7 @@ def _counters(loads: Sequence[tuple[AtLoad, Counters]]) -> Padding:
 def _counted(name: str, value: float | None) -> str:
     if value is None:
         return UNKNOWN
-    return f"{value:.1%}" if name in _AS_SHARE else figure(value)
+    return f"{100 * value:.1f} %" if name in _AS_SHARE else figure(value)
 
 
 def _findings(found: Sequence[Finding]) -> Iterator[str]:
