@@ -62,7 +62,7 @@ def test_where_it_is_known_where_the_time_goes_that_is_what_helps() -> None:
     within = points("ttft.p90<10s", 1, 4)
     chosen = advise("chat", within).point
     assert chosen
-    assert "most of it is queue" in advise("chat", within, {chosen: [queue]}).text
+    assert "ost of it is queue" in advise("chat", within, {chosen: [queue]}).text
 
 
 def test_where_more_load_serves_no_more_the_smaller_is_advised() -> None:

@@ -313,7 +313,7 @@ class _Work:
 
 
 def _why(point: Point) -> list[Finding]:
-    """Where a point's latency goes, if its server tells; not of large runs, which it reads again."""
+    """Where a point's latency goes, if its server tells; not of a large run, read again."""
     if point.counts.offered > _READ_AGAIN:
         return []
     found = explained(*read_run(point.run))
