@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import latok
 from latok.analysis.explain import AtLoad, Explanation
 
 pytestmark = pytest.mark.engine
-SMALL = ["--scale", "0.05", "--requests", "24"]
+SMALL = ["--scale", "0.05", "--requests", "16"]
 
 
 def explained(runs: Path, *words: str) -> Explanation:
@@ -61,17 +62,14 @@ def test_the_parts_sum_to_the_whole_alone_and_in_a_queue(
     assert loaded.counters.values["running"] <= 4.01
     assert loaded.counters.values["waiting"] > 1
     assert any("counted whole" in check.detail for check in found.checks)
-
-
-def test_our_engines_counters_say_what_its_answers_say(tmp_path: Path) -> None:
-    found = explained(tmp_path, "openvino", "batch_limit=4", "-c", "8")
-    loaded = found.loads[-1]
-    assert loaded.counters
-    values = loaded.counters.values
-    whole = loaded.waterfall("e2e")
-    assert whole
-    told = {c.name: c.seconds for c in whole.components}
-    # means of the window's ends against a typical request of its middle
-    assert values["queue"] == pytest.approx(told["queue"], rel=0.5)
-    assert values["decode"] == pytest.approx(told["decode"], rel=0.8)
-    assert 1.0 <= values["batch"] <= 4.0
+    if engine == "openvino":  # llama.cpp counts no queue
+        _, records = latok.read_run(loaded.run)
+        start, end = loaded.counters.window
+        told = [
+            r.server_timings["queue"]
+            for r in records
+            if r.server_timings and r.closed_at and start <= r.closed_at < end
+        ]
+        # at the window's ends a request may fall on either side
+        assert loaded.counters.values["queue"] == pytest.approx(sum(told) / len(told), rel=0.25)
+        assert 1.0 <= loaded.counters.values["batch"] <= 4.0
