@@ -14,12 +14,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from latok.analysis.counters import Counters
 from latok.analysis.metrics import digest, in_window, output_tokens, steady_part
 from latok.analysis.point import Check, Interval
-from latok.analysis.stats import Floats, allowed, blocks_of_time, quantile_intervals
+from latok.analysis.stats import Floats, alike, allowed, block_count, quantile_intervals
 from latok.analysis.told import PARTS, Source, Split, Told, Whole, client_parts, split, told
 from latok.records import Load, Manifest, Record, Target
 
@@ -407,12 +406,10 @@ def _interval(drawn: Floats | None, n: int) -> Interval | None:
 
 def _resampled(table: Floats, wholes: Floats, times: Floats, q: float) -> Floats | None:
     """The parts' means as other draws of the same run's blocks of time would give them."""
-    blocks = blocks_of_time(wholes, times)
-    if blocks is None:
+    if len(wholes) < 4:
         return None
-    members: list[NDArray[np.intp]] = [
-        np.flatnonzero(blocks == n) for n in range(int(blocks.max()) + 1)
-    ]
+    inside = np.argsort(times, kind="stable")
+    members = np.array_split(inside, block_count(len(wholes), alike(wholes[inside])))
     rng = np.random.default_rng(_SEED)
     means = np.empty((_RESAMPLES, table.shape[1]))
     for row in means:
