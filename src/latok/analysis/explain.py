@@ -252,6 +252,8 @@ def by_counters(
     round_trip = round_trip_of(records)
     clients = [client_parts(record, round_trip) for record in ours]
     begun = {name: sum(each[name] for each in clients) / len(clients) for name in clients[0]}
+    sources: dict[str, Source] = dict.fromkeys(server, "server")
+    sources |= dict.fromkeys((*begun, "read"), "client")
     waterfalls = []
     unexplained: dict[str, float] = {}
     for of in WHOLES:
@@ -284,11 +286,7 @@ def by_counters(
                         of=of,
                         seconds=parts[name],
                         share=parts[name] / whole if whole > 0 else 0.0,
-                        source="client"
-                        if name in begun or name == "read"
-                        else "server"
-                        if name in server
-                        else "difference",
+                        source=sources.get(name, "difference"),
                     )
                     for name in PARTS
                     if name in parts
@@ -364,7 +362,9 @@ def _waterfall(
     place = np.argsort(wholes, kind="stable")[_around(len(wholes), q)]
     mean = table[place].mean(axis=0)
     drawn = _resampled(table, wholes, times, q)
-    sources = {name: source for s in splits for name, source in s.sources.items()}
+    sources: dict[str, Source] = {}
+    for each in splits:
+        sources.update(each.sources)
     whole = float(wholes[place].mean())
     shares = None if drawn is None else drawn / np.maximum(drawn.sum(axis=1), 1e-12)[:, None]
     components = tuple(

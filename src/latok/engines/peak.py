@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,15 @@ _SIZE = 1024  # of the square matrices
 def openvino_flops() -> float:
     """FLOPs a second of a product of matrices in 16-bit floats where the processor has them (AMX,
     AVX-512), which numpy cannot do; 0 where OpenVINO is not installed."""
-    try:
-        import openvino
-        from openvino import opset13
+    try:  # by name: its stubs and its compiled part disagree on their types
+        openvino: Any = import_module("openvino")
+        opset13: Any = import_module("openvino.opset13")
     except ImportError:
         return 0.0
     square = np.ones((_SIZE, _SIZE), np.float32)
-    given: Any = opset13.parameter([_SIZE, _SIZE], np.float32)
-    product: Any = opset13.matmul(given, opset13.constant(square), False, True)
-    compiled: Any = openvino.Core().compile_model(
+    given = opset13.parameter([_SIZE, _SIZE], np.float32)
+    product = opset13.matmul(given, opset13.constant(square), False, True)
+    compiled = openvino.Core().compile_model(
         openvino.Model([product], [given], "product"), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"}
     )
     request = compiled.create_infer_request()
