@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from latok.analysis.cost import dollars, most_usd_of
 from latok.analysis.explain import Finding, explained
 from latok.analysis.frontier import AXES, Map, frontier, knee
 from latok.analysis.point import Point
+from latok.analysis.told import told
 from latok.decide.advise import advise, stands
 from latok.decide.findings import findings
 from latok.decide.search import Level, Seen, Stop, next_level
@@ -22,7 +24,7 @@ from latok.errors import InvalidError, TargetError, UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.measure import Held, failed, hold_point
 from latok.jobs.outlook import session_line
-from latok.jobs.runs import MAP, read_map, read_point, read_run, write_beside
+from latok.jobs.runs import MAP, opened_run, read_map, read_point, write_beside
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.load.plan import Progress
 from latok.records import Closed, Hosted
@@ -32,6 +34,7 @@ REPORT = "report.html"
 _STATE = "state.json"  # beside the map: what was asked and what each level cost, to go on with
 _OF_ALL = 0.9  # the driver may need so much of all cores
 _TELLING = 1.0  # seconds that a window must last to tell what the driver needs
+_FIRST = 20  # requests, of which none tells where its time went: then none will
 _READ_AGAIN = 5_000  # requests of a point that are read again to explain it
 _FEWEST = 2  # requests of each user, that a level is worth its money
 _LEAST = 30.0  # seconds that a level is given at the least, whatever is left
@@ -210,9 +213,9 @@ class _Work:
             if not found.counts.ok and not part.runs:
                 raise TargetError(held.why if self._spent() else failed(held))
             self._points[found.run] = found
-            self._why[found.id] = _why(found)
             part.runs.append(found.run)
             part.costs.append(time.monotonic() - began)
+            self._why[found.id] = _why(found)
             part.stopped = self._end(held, part, session)
             watcher.done(found)
             self._write(part.app)
@@ -316,7 +319,11 @@ def _why(point: Point) -> list[Finding]:
     """Where a point's latency goes, if its server tells; not of a large run, read again."""
     if point.counts.offered > _READ_AGAIN:
         return []
-    found = explained(*read_run(point.run))
+    manifest, records = opened_run(point.run)
+    first = list(islice(records, _FIRST))
+    if not any(told(record.server_timings) for record in first):
+        return []
+    found = explained(manifest, [*first, *records])
     return findings(found[0]) if found else []
 
 
