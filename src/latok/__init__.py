@@ -19,10 +19,11 @@ from latok.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from latok.analysis.compare import Comparison
+    from latok.analysis.explain import Explanation
     from latok.analysis.frontier import Advice, Map, frontier, knee
     from latok.analysis.point import Point, Summary
     from latok.errors import InvalidError, LatokError, TargetError, UsageError
-    from latok.jobs.calls import compare, map, measure
+    from latok.jobs.calls import compare, explain, map, measure
     from latok.jobs.doctor import doctor
     from latok.jobs.map import read_maps
     from latok.jobs.runs import read_point, read_run
@@ -30,10 +31,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "latok.analysis.compare": ("Comparison",),
+    "latok.analysis.explain": ("Explanation",),
     "latok.analysis.frontier": ("Advice", "Map", "frontier", "knee"),
     "latok.analysis.point": ("Point", "Summary"),
     "latok.errors": ("InvalidError", "LatokError", "TargetError", "UsageError"),
-    "latok.jobs.calls": ("compare", "map", "measure"),
+    "latok.jobs.calls": ("compare", "explain", "map", "measure"),
     "latok.jobs.doctor": ("doctor",),
     "latok.jobs.map": ("read_maps",),
     "latok.jobs.runs": ("read_point", "read_run"),
@@ -45,6 +47,7 @@ __all__ = [  # noqa: RUF022  # by what one does with them
     "map",
     "measure",
     "compare",
+    "explain",
     "doctor",
     "read_maps",
     "read_point",
@@ -56,6 +59,7 @@ __all__ = [  # noqa: RUF022  # by what one does with them
     "Point",
     "Summary",
     "Comparison",
+    "Explanation",
     "Record",
     "Request",
     "Chunk",

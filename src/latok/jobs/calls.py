@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from latok.analysis.compare import Comparison
+from latok.analysis.explain import Explanation
 from latok.analysis.frontier import Map
 from latok.analysis.point import Point
 from latok.errors import UsageError
 from latok.jobs.compare import compare as compare_
 from latok.jobs.experiment import Experiment
+from latok.jobs.explain import checked, explain_runs, stored_runs
+from latok.jobs.explain import explain as explain_
 from latok.jobs.map import Watcher, map_
 from latok.jobs.measure import measure as measure_
 from latok.jobs.report import write_report
@@ -67,6 +70,30 @@ def compare(
     `map` takes. Raises as `map` does; what is not comparable is a UsageError.
     """
     found, complete = compare_(a, b, _experiment(**options), Watcher(say=say))
+    if not complete:
+        raise KeyboardInterrupt
+    return found
+
+
+def explain(
+    word: str | None = None,
+    *,
+    grade: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> Explanation:
+    """Where the latency goes: of a stored run or map (a folder, its name, `last`), or of a target,
+    which is measured alone and at the load that is asked for.
+
+    `grade`: `told`, `counters` or `inferred`; without one the best that is there. `options`:
+    `concurrency=8` or `rate=4.0`, `requests=64` or `duration=20.0` (seconds) at each load, and all
+    that `map` takes. Raises as `map` does; what tells nothing is a UsageError.
+    """
+    asked = _experiment(targets=() if word is None else (word,), **options)
+    stored = stored_runs(word, asked.runs)
+    if stored is not None:
+        return explain_runs(*stored, grade=checked(grade))
+    found, complete = explain_(asked, grade, Watcher(say=say))
     if not complete:
         raise KeyboardInterrupt
     return found

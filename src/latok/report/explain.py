@@ -16,6 +16,7 @@ from latok.analysis.told import PARTS, Whole
 from latok.report.text import UNKNOWN, figure, milliseconds, printable, spoken
 
 _BAR = 36  # characters of a whole
+_NAME, _COLUMN = 26, 17  # characters of a table's first and of each other column
 _LEAST = 0.0005  # share of a whole below which a part is left out of a waterfall
 _WHOLE = {
     "ttft": "First token, from when it was wanted",
@@ -39,7 +40,7 @@ def print_explanation(found: Explanation, console: Console) -> None:
     for of in _WHOLES:
         console.print()
         console.print(Text(_WHOLE[of], style="bold"))
-        console.print(_shares(found.loads, of))
+        console.print(_shares(found.loads, at, of, console.width))
     for slow in (False, True):
         for of in _WHOLES:
             waterfall = at.waterfall(of, slow=slow)
@@ -59,25 +60,33 @@ def print_explanation(found: Explanation, console: Console) -> None:
         console.print(Text(printable(f"Note: {note}.")))
 
 
-def _shares(loads: Sequence[AtLoad], of: Whole) -> Table:
-    """The share of each part, typical and slow, at each load; the wholes beneath."""
+def _shares(loads: Sequence[AtLoad], at: AtLoad, of: Whole, width: int) -> Table:
+    """The share of each part, typical and slow, at each load; the wholes beneath.
+
+    Where there is no room for all, the operating point and the lightest load stay longest.
+    """
+    every = [
+        (each, waterfall)
+        for each in loads
+        for slow in (False, True)
+        if (waterfall := each.waterfall(of, slow=slow)) is not None
+    ]
+    kept = sorted(
+        every, key=lambda pair: (pair[0] is not at, pair[0] is not loads[0], every.index(pair))
+    )
+    kept = kept[: max((width - _NAME) // _COLUMN, 2)]
+    columns = [pair for pair in every if pair in kept]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("")
-    columns: list[Waterfall] = []
-    for each in loads:
-        for slow in (False, True):
-            waterfall = each.waterfall(of, slow=slow)
-            if waterfall is not None:
-                columns.append(waterfall)
-                heading = f"{each.load}\n{waterfall.quantile}"
-                table.add_column(Text(heading), justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for each, waterfall in columns:
+        heading = f"{each.load}\n{waterfall.quantile}"
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     for name, words in PARTS.items():
-        cells = [_cell(waterfall, name) for waterfall in columns]
+        cells = [_cell(waterfall, name) for _, waterfall in columns]
         if any(cells):
             table.add_row(words, *cells)
-    table.add_row(
-        Text("together", style="bold"), *(Text(spoken(w.seconds), style="bold") for w in columns)
-    )
+    wholes = (Text(spoken(waterfall.seconds), style="bold") for _, waterfall in columns)
+    table.add_row(Text("together", style="bold"), *wholes)
     return table
 
 
