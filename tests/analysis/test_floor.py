@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from latok.analysis.explain import Floor, Law
-from latok.analysis.floor import Model, Roof, floor
+from latok.analysis.floor import Floor, Law, Model, Roof, floor
 from latok.load.roof import roof
 
 MODEL = Model(weights_bytes=1e9, parameters=1e9, embedding=1e8, layers=10, kv_heads=2, head_size=50)

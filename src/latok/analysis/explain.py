@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from latok.analysis.counters import Counters
+from latok.analysis.floor import Floor, Law
 from latok.analysis.metrics import digest, in_window, output_tokens, steady_part
 from latok.analysis.point import Check, Interval
 from latok.analysis.stats import Floats, alike, allowed, block_count, quantile_intervals
@@ -45,13 +46,6 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
     ci95: Interval | None = None
     share_ci95: Interval | None = None
     source: Source | Literal["fit"] = "server"
-
-
-class Law(msgspec.Struct, frozen=True):
-    """A quantity that the components follow, and its 95 % interval."""
-
-    value: float
-    ci95: Interval | None = None
 
 
 class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,25 +109,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     speedup: float
     levers: tuple[str, ...]
     p: float | None = None
-
-
-class Floor(msgspec.Struct, frozen=True, kw_only=True):
-    """What the hardware would need at the least, and how far the engine stands above it.
-
-    `bytes_per_s`, `flops_per_s`: measured on this machine. `*_floor_s`: per token, by bytes over
-    bandwidth and FLOPs over peak, the larger; `*_times`: what was seen as a multiple of it.
-    """
-
-    bytes_per_s: float
-    flops_per_s: float
-    threads: int
-    weights_bytes: float
-    parameters: float
-    prefill_floor_s: float
-    decode_floor_s: float
-    prefill_times: float | None
-    decode_times: float | None
-    note: str = ""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

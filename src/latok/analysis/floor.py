@@ -8,7 +8,35 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from latok.analysis.explain import Floor, Law
+import msgspec
+
+from latok.analysis.point import Interval
+
+
+class Law(msgspec.Struct, frozen=True):
+    """A quantity that the components follow, and its 95 % interval."""
+
+    value: float
+    ci95: Interval | None = None
+
+
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """What the hardware would need at the least, and how far the engine stands above it.
+
+    `bytes_per_s`, `flops_per_s`: measured on this machine. `*_floor_s`: per token, by bytes over
+    bandwidth and FLOPs over peak, the larger; `*_times`: what was seen as a multiple of it.
+    """
+
+    bytes_per_s: float
+    flops_per_s: float
+    threads: int
+    weights_bytes: float
+    parameters: float
+    prefill_floor_s: float
+    decode_floor_s: float
+    prefill_times: float | None
+    decode_times: float | None
+    note: str = ""
 
 
 class Model(NamedTuple):

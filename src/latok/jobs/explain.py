@@ -17,13 +17,12 @@ from latok.analysis.explain import (
     AtLoad,
     Explanation,
     Finding,
-    Floor,
     Grade,
     Joined,
     by_counters,
     explained,
 )
-from latok.analysis.floor import floor
+from latok.analysis.floor import Floor, floor
 from latok.analysis.point import Check
 from latok.analysis.provider import provider_checks
 from latok.analysis.stats import Floats

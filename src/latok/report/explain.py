@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from latok.analysis.counters import Counters
-from latok.analysis.explain import AtLoad, Explanation, Finding, Floor, Waterfall
+from latok.analysis.explain import AtLoad, Explanation, Finding, Waterfall
+from latok.analysis.floor import Floor
 from latok.analysis.point import Check
 from latok.analysis.told import PARTS, Whole
 from latok.report.text import UNKNOWN, figure, milliseconds, printable, spoken
