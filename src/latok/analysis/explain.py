@@ -139,19 +139,21 @@ class Joined(NamedTuple):
     splits: dict[Whole, Split]
 
 
-def measured_requests(manifest: Manifest, records: Sequence[Record]) -> list[Record]:
+def _measured(manifest: Manifest, records: Sequence[Record]) -> list[Record]:
     """The answered requests of the steady window, in the order in which they were wanted."""
     steady, _ = steady_part(manifest, [digest(record) for record in records])
     inside = [record for record in records if record.ok and in_window(record, steady)]
     return sorted(inside, key=lambda record: record.due)
 
 
-def told_requests(manifest: Manifest, records: Sequence[Record]) -> list[Joined]:
+def _joined(
+    manifest: Manifest, records: Sequence[Record], measured: Sequence[Record]
+) -> list[Joined]:
     """The measured requests of which the server told its times, each cut in parts."""
     round_trip = round_trip_of(records)
     waiting = _Waiting(records)
     found = []
-    for record in measured_requests(manifest, records):
+    for record in measured:
         said = told(record.server_timings)
         if said is None:
             continue
@@ -171,7 +173,8 @@ def explained(
     manifest: Manifest, records: Sequence[Record], *, run: str = ""
 ) -> tuple[AtLoad, list[Joined]] | None:
     """Where the latency of a run goes as its server tells; None where it tells nothing."""
-    found = told_requests(manifest, records)
+    measured = _measured(manifest, records)
+    found = _joined(manifest, records, measured)
     if not found:
         return None
     times = np.asarray([each.record.due for each in found])
@@ -190,7 +193,7 @@ def explained(
         run=run,
         grade="told",
         server=servers.most_common(1)[0][0],
-        offered=len(measured_requests(manifest, records)),
+        offered=len(measured),
         explained=len(found),
         waterfalls=tuple(waterfalls),
         unexplained=unexplained,
@@ -241,9 +244,8 @@ def by_counters(
             [c for c in record.chunks if c.is_token][0 if of == "ttft" else -1] for record in ours
         ]
         parts["read"] = sum(c.lag for c in ends) / len(ends) if manifest.kernel_stamps else 0.0
-        whole = parts["read"] + sum(c.at - r.due for c, r in zip(ends, ours, strict=True)) / len(
-            ours
-        )
+        waited = sum(end.at - record.due for end, record in zip(ends, ours, strict=True))
+        whole = parts["read"] + waited / len(ours)
         left = whole - sum(parts.values())
         if "queue" not in server and left > 0.0 and server.get("waiting", 0.0) > 0.0:
             parts["queue"], left = left, 0.0

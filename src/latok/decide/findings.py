@@ -255,33 +255,33 @@ def _qualities(
 ) -> dict[str, Floats]:
     sent = sorted(r.sent_first for r in everything if r.sent_first is not None)
     ended = sorted(r.closed_at for r in everything if r.closed_at is not None)
-    begun = np.asarray([r.sent_first for r in everything if r.sent_first is not None])
-    tokens = np.asarray([_fresh(r) for r in everything if r.sent_first is not None])
-    typical = float(np.median([_first(r) - (r.sent_first or r.due) for r in requests]))
-    lasting = float(np.median([_last(r) - (r.sent_first or r.due) for r in requests]))
+    tokens = [_fresh(r) for r in sorted(everything, key=_sent) if r.sent_first is not None]
+    upto = np.concatenate([[0.0], np.cumsum(tokens)])  # tokens of the first so many that were sent
+    typical = float(np.median([_first(r) - _sent(r) for r in requests]))
+    lasting = float(np.median([_last(r) - _sent(r) for r in requests]))
 
     def before(record: Record) -> float:
-        at = record.sent_first or record.due
+        at = _sent(record)
         return bisect_left(sent, at) - bisect_left(sent, at - min(typical, 1.0))
 
     def crowd(record: Record) -> float:
-        at = record.sent_first or record.due
+        at = _sent(record)
         return bisect_left(sent, at) - bisect_right(ended, at)
 
     # A slow request meets more for being slow, so all are asked of what was there while a typical
     # one would have lasted.
     def met(record: Record) -> float:
-        begin = record.sent_first or record.due
-        near = (begun > begin - typical) & (begun < begin + lasting)
-        return float(tokens[near].sum()) - _fresh(record)
+        begin = _sent(record)
+        first, last = bisect_right(sent, begin - typical), bisect_left(sent, begin + lasting)
+        return float(upto[last] - upto[first]) - _fresh(record)
 
     def during(record: Record) -> float:
-        begin = record.sent_first or record.due
+        begin = _sent(record)
         return sum(count for a, b, count in preempted if a < begin + lasting and b > begin)
 
     def stall(record: Record) -> float:
         first = next((c.lag for c in record.chunks if c.is_token), 0.0)
-        return (record.sent_first or record.due) - record.due + first
+        return _sent(record) - record.due + first
 
     most = max(map(_cached, requests))
     read: dict[str, Callable[[Record], float]] = {
@@ -298,6 +298,10 @@ def _qualities(
     return {n: np.asarray([of(r) for r in requests], dtype=np.float64) for n, of in read.items()}
 
 
+def _sent(record: Record) -> float:
+    return record.due if record.sent_first is None else record.sent_first
+
+
 def _prompt(record: Record) -> float:
     said = record.usage.prompt_tokens if record.usage else None
     return float(record.prompt_tokens if said is None else said)
@@ -312,7 +316,7 @@ def _fresh(record: Record) -> float:
 
 
 def _first(record: Record) -> float:
-    return next((c.at for c in record.chunks if c.is_token), record.sent_first or record.due)
+    return next((c.at for c in record.chunks if c.is_token), _sent(record))
 
 
 def _last(record: Record) -> float:
