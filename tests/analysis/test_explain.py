@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latok.analysis.explain import AtLoad, Joined, Waterfall, explained
+from latok.analysis.counters import Counters
+from latok.analysis.explain import AtLoad, Joined, Waterfall, by_counters, explained
 from latok.records import Chunk, Closed, Connection, Manifest, Record, Target, Usage
 
 MANIFEST = Manifest(
@@ -138,3 +139,33 @@ def test_prefill_per_token_counts_only_what_was_not_cached() -> None:
 def test_a_server_that_tells_nothing_is_not_explained() -> None:
     silent = [msgspec.structs.replace(request(n, 0.1, 0.1), server_timings=None) for n in range(5)]
     assert explained(MANIFEST, silent) is None
+
+
+def counted_as(**values: float) -> Counters:
+    return Counters(server="s", window=(0.0, 1e6), pages=2, values=values, moments=())
+
+
+def mean_parts(values: Counters) -> dict[str, float]:
+    records = [request(n, 0.3, 0.2) for n in range(10)]
+    found = by_counters(MANIFEST, records, values)
+    assert found
+    first = found.waterfall("ttft")
+    assert first
+    assert sum(c.seconds for c in first.components) == pytest.approx(first.seconds)
+    return {c.name: c.seconds for c in first.components}
+
+
+def test_what_counters_lack_is_unexplained_unless_requests_waited_untold() -> None:
+    told = mean_parts(counted_as(queue=0.25, prefill=0.2))
+    assert told["unexplained"] == pytest.approx(0.05)
+    untold = mean_parts(counted_as(prefill_total=2.0, waiting=1.5))
+    assert untold["prefill"] == pytest.approx(0.2)  # of ten requests
+    assert untold["queue"] == pytest.approx(0.3)
+    idle = mean_parts(counted_as(prefill_total=2.0, waiting=0.0))
+    assert "queue" not in idle
+    assert idle["unexplained"] == pytest.approx(0.3)
+
+
+def test_counters_without_times_explain_nothing() -> None:
+    records = [request(n, 0.3, 0.2) for n in range(10)]
+    assert by_counters(MANIFEST, records, counted_as(running=3.0)) is None
