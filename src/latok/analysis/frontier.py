@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from latok.analysis.point import Point, value_of
+from latok.analysis.point import Interval, Point, value_of
 
 Axis = tuple[str, Literal["max", "min"]]
 
@@ -30,8 +30,17 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Saturation(msgspec.Struct, frozen=True):
+    """Output tokens per second, and the point's id."""
+
+    output_tokens_per_s: float
+    ci95: Interval
+    point: str
+
+
 class Map(msgspec.Struct, frozen=True, kw_only=True):
-    """What `latok map` found. `stopped`: why it measured no further."""
+    """What `latok map` found. `stopped`: why it measured no further. `knee_ci`: between which loads
+    of the knee's target it lies, 95 %. `saturation`: the most that any load brought."""
 
     app: str
     slo: str
@@ -39,6 +48,8 @@ class Map(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[Point, ...]
     frontier: tuple[str, ...]
     knee: str | None
+    knee_ci: Interval | None = None
+    saturation: Saturation | None = None
     advice: Advice
     stopped: str
     notes: tuple[str, ...] = ()
