@@ -174,19 +174,22 @@ class MapSection:
         value = found.concurrency if isinstance(found, Slots) else found.rate
         return hits_charts(self.points, value, found.ci95, found.tightest)
 
-    @property
-    def capacity_lines(self) -> list[str]:
-        return text.capacity_lines(self.capacity) if self.capacity is not None else []
+    def _capacity_headline(self) -> tuple[str, str]:
+        """What this loop bears, and why no more; of an open loop also what to keep free."""
+        closed = isinstance(self.limit, Slots)
+        lines = text.capacity_lines(self.capacity) if self.capacity is not None else []
+        mine = [line for line in lines if line.startswith("Closed" if closed else "Open")]
+        first, _, why = " ".join(mine).partition(": ")[2].partition("; ")
+        rest = [f"{why[:1].upper()}{why[1:]}"]
+        rest += [line for line in lines if line.startswith("Headroom") and not closed]
+        return f"{first[:1].upper()}{first[1:]}.", " ".join(rest)
 
     # --- what is said --------------------------------------------------------------------------
 
     @property
     def headline(self) -> tuple[str, str]:
         if self.hits:
-            mine = "Closed" if isinstance(self.limit, Slots) else "Open"
-            lines = [line for line in self.capacity_lines if line.startswith(mine)]
-            rest = [line for line in self.capacity_lines if line.startswith("Headroom")]
-            return " ".join(lines), " ".join(rest if mine == "Open" else [])
+            return self._capacity_headline()
         return text.headline(self.map.advice)
 
     @property
@@ -279,13 +282,17 @@ class VersusSection:
     def __init__(self, place: int, versus: Versus, runs: Mapping[str, Run]) -> None:
         self.place, self.versus, self.found = place, versus, versus.found
         draw = _Drawing(f"v{place}")
-        self.forests: list[Figure] = []
+        self.forests: list[tuple[str, list[Figure]]] = []
         self.rows: list[tuple[str, ...]] = []
         self.headline, self.counted = "They are not comparable.", ""
         if self.found is not None:
-            self.forests = draw.all(forest_charts(self.found.metrics, self.found.margin))
+            metrics, margin = self.found.metrics, self.found.margin
+            self.forests = [
+                ("broad", draw.all(forest_charts(metrics, margin))),
+                ("narrow", draw.all(forest_charts(metrics, margin, narrow=True))),
+            ]
             self.headline = compare.headline(self.found)
-            self.counted = f"{compare.counted(self.found)}; margin {self.found.margin:.3g} of A"
+            self.counted = f"{compare.counted(self.found)}; the margin is {text.share(margin)}"
             self.rows = [compare.row(name, one) for name, one in self.found.metrics.items()]
         self.spreads = self._spreads(draw)
         named = [
@@ -315,6 +322,11 @@ class VersusSection:
             }
             found.append((load, draw.all(drawn)))
         return found
+
+    @property
+    def refused(self) -> list[str]:
+        """Why they are not comparable, reason by reason."""
+        return self.versus.refused.removeprefix("not comparable: ").split("; ")
 
     @property
     def left_out(self) -> list[str]:

@@ -8,6 +8,7 @@ also its description, for a screen reader.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import altair as alt
@@ -88,11 +89,31 @@ _FONT = "Helvetica, Arial, Liberation Sans, sans-serif"
 
 # What a mark says on hover and to a screen reader; marks without it are silent.
 SAYS = {"tooltip": "says:N", "description": "says:N"}
+# As paths, so that one filled mark draws them all, in the legend too: a ring, a ring half full.
+RING = "M1,0A1,1,0,1,1,-1,0A1,1,0,1,1,1,0ZM.7,0A.7,.7,0,1,0,-.7,0A.7,.7,0,1,0,.7,0Z"
+HALF = RING + "M0,-1A1,1,0,0,1,0,1Z"
 CROSS = "M-1,-1L1,1M-1,1L1,-1"
 
 
 def marks(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=list(rows)))
+
+
+def by_load(rows: Rows, *names: str) -> Rows:
+    """One row for each load of a target: where it was held more than once, the mean of each value,
+    and the whole breadth of its intervals (`NAME_low` to `NAME_high`)."""
+    held: dict[tuple[Any, ...], Rows] = {}
+    for row in rows:
+        held.setdefault((row["target"], row["loop"], row["load"]), []).append(row)
+    found = []
+    for same in held.values():
+        line = {key: same[0][key] for key in ("target", "loop", "load")}
+        for name in names:
+            for key, taken in ((name, fmean), (f"{name}_low", min), (f"{name}_high", max)):
+                known = [row[key] for row in same if row.get(key) is not None]
+                line[key] = taken(known) if known else None
+        found.append(line)
+    return found
 
 
 def ramp(count: int) -> list[str]:
@@ -123,7 +144,7 @@ def load_axis(points: Sequence[Point]) -> alt.X:
         title, scale = "requests a second", alt.Scale(zero=False)
     else:
         title, scale = "load: at a time, or a second", alt.Scale(zero=False)
-    axis = alt.Axis(values=loads, grid=False, labelOverlap="greedy", format="~g")
+    axis = alt.Axis(values=loads, grid=False, labelOverlap="greedy", labelSeparation=5, format="~g")
     return alt.X("load:Q", title=title, scale=scale, axis=axis)
 
 

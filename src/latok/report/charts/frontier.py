@@ -14,8 +14,11 @@ from latok.decide.advise import stands
 from latok.report.charts.draw import (
     COLOURS,
     CROSS,
+    HALF,
+    RING,
     SAYS,
     Rows,
+    by_load,
     marks,
     said_of,
     styled,
@@ -37,6 +40,8 @@ def frontier_chart(
     points = [p for p in in_order(map.points) if _speed(p) and p.throughput.output_tokens_per_s]
     names = target_names(points)
     rows = [_frontier_row(point, map) | {"target": names[target_line(point)]} for point in points]
+    # a load that was held more than once is named once
+    named = {(row["target"], row["loop"], row["label"]): row for row in rows}.values()
     valid = [row for row in rows if row["valid"]]
     x = alt.X(
         "speed:Q",
@@ -53,7 +58,7 @@ def frontier_chart(
     if capacity is not None:
         layers += _between_loads(valid, capacity, "capacity", x, y)
     layers += [
-        marks(valid)
+        marks(by_load(valid, "speed", "throughput"))
         .mark_line(strokeWidth=1.5, opacity=0.5 if several else 0.25)
         .encode(x=x, y=y, color=colour, detail="loop:N", order="load:Q"),
         marks([row for row in valid if row["frontier"]])
@@ -88,7 +93,7 @@ def frontier_chart(
             color=colour,
             shape=alt.Shape(
                 "slo:N",
-                scale=alt.Scale(domain=list(SLO_WORDS.values()), range=["circle", _HALF, _RING]),
+                scale=alt.Scale(domain=list(SLO_WORDS.values()), range=["circle", HALF, RING]),
                 legend=alt.Legend(
                     title=None,
                     orient="bottom",
@@ -103,7 +108,7 @@ def frontier_chart(
             **SAYS,
         ),
         *(
-            marks([row for row in rows if row["ringed"] is ringed])
+            marks([row for row in named if row["ringed"] is ringed])
             .mark_text(align="left", dx=dx, dy=-10, fontSize=12, color=COLOURS["ink"])
             .encode(x=x, y=y, text="label:N")
             for ringed, dx in ((True, 14), (False, 9))
@@ -113,9 +118,6 @@ def frontier_chart(
     return styled(layers, width=width, height=height)
 
 
-# As paths, so that one filled mark draws them all, in the legend too: a ring, a ring half full.
-_RING = "M1,0A1,1,0,1,1,-1,0A1,1,0,1,1,1,0ZM.7,0A.7,.7,0,1,0,-.7,0A.7,.7,0,1,0,.7,0Z"
-_HALF = _RING + "M0,-1A1,1,0,0,1,0,1Z"
 _SIZE = alt.Size("frontier:N", scale=alt.Scale(domain=[True, False], range=[130, 50]), legend=None)
 
 
@@ -222,8 +224,11 @@ def _between_loads(
 
 
 def stretch(rows: Rows, low: float, high: float) -> Rows:
-    """The line through the points, cut at two loads (between them in the logarithm of the load)."""
-    ordered = sorted(rows, key=lambda row: row["load"])
+    """The line through the points, cut at two loads (between them in the logarithm of the load);
+    nothing where it does not reach."""
+    ordered = sorted(by_load(rows, "speed", "throughput"), key=lambda row: row["load"])
+    if not ordered or high < ordered[0]["load"] or low > ordered[-1]["load"]:
+        return []
     low, high = max(low, ordered[0]["load"]), min(high, ordered[-1]["load"])
     inside = [row for row in ordered if low < row["load"] < high]
     ends = [_at(ordered, load) for load in (low, high)]

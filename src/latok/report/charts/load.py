@@ -14,6 +14,7 @@ from latok.report.charts.draw import (
     COLOURS,
     SAYS,
     Rows,
+    by_load,
     load_axis,
     marks,
     said_of,
@@ -57,11 +58,12 @@ def latency_chart(map: Map, metric: str) -> alt.LayerChart:
     for name, (dash, width, size) in _QUANTILES.items():
         told = [row for row in rows if row[name] is not None]
         base = marks(told)
+        line = marks(by_load(told, name))
         layers += [
-            base.mark_area(opacity=0.2 if name == "p50" else 0.12).encode(
-                x=x, y=f"{name}_low:Q", y2=f"{name}_high:Q", color=colour
+            line.mark_area(opacity=0.2 if name == "p50" else 0.12).encode(
+                x=x, y=f"{name}_low:Q", y2=f"{name}_high:Q", color=colour, detail="loop:N"
             ),
-            base.mark_line(strokeDash=dash, strokeWidth=width).encode(
+            line.mark_line(strokeDash=dash, strokeWidth=width).encode(
                 x=x, y=alt.Y(f"{name}:Q", title=title), color=colour, detail="loop:N"
             ),
             base.mark_point(filled=True, size=size, opacity=1, aria=name == "p50").encode(
@@ -214,8 +216,8 @@ def _against_load(
             "loop": type(point.load).__name__,
             "target": names[target_line(point)],
             "rate": rate,
-            "low": (interval or (None, None))[0],
-            "high": (interval or (None, None))[1],
+            "rate_low": (interval or (None, None))[0],
+            "rate_high": (interval or (None, None))[1],
             "says": said_of(point),
         }
         for point in points
@@ -223,23 +225,24 @@ def _against_load(
         if rate is not None
     ]
     # a wide interval may leave the chart, but not press the values to its floor
-    highest = max((row["high"] or row["rate"] for row in rows), default=1.0)
+    highest = max((row["rate_high"] or row["rate"] for row in rows), default=1.0)
     top = min(highest, 2.0 * max((row["rate"] for row in rows), default=1.0)) or 1.0
     x, colour = load_axis(points), target_colour(points)
     scale = alt.Scale(domain=[0.0, top], nice=True)
+    axis = alt.Axis(tickCount=5)
+    line = marks(by_load(rows, "rate"))
     layers = [
         *_knee_band(map, points),
-        marks(rows)
-        .mark_area(opacity=0.22, clip=True)
-        .encode(
+        line.mark_area(opacity=0.22, clip=True).encode(
             x=x,
-            y=alt.Y("low:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5)),
-            y2="high:Q",
+            y=alt.Y("rate_low:Q", title=title, scale=scale, axis=axis),
+            y2="rate_high:Q",
             color=colour,
+            detail="loop:N",
         ),
-        marks(rows)
-        .mark_line(strokeWidth=2)
-        .encode(x=x, y=alt.Y("rate:Q", title=title, scale=scale), color=colour, detail="loop:N"),
+        line.mark_line(strokeWidth=2).encode(
+            x=x, y=alt.Y("rate:Q", title=title, scale=scale), color=colour, detail="loop:N"
+        ),
         marks(rows)
         .mark_point(filled=True, size=45, opacity=1, aria=True)
         .encode(x=x, y="rate:Q", color=colour, **SAYS),

@@ -55,11 +55,11 @@ def spread_chart(curves: Sequence[Curve], clauses: Sequence[Clause]) -> alt.Laye
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(format="%", tickCount=5),
     )
-    names = [curve.name for curve in curves]
+    named = {curve.name: curve.colour for curve in curves}
     colour = alt.Color(
         "curve:N",
         legend=None,
-        scale=alt.Scale(domain=names, range=[curve.colour for curve in curves]),
+        scale=alt.Scale(domain=list(named), range=list(named.values())),
     )
     corners = [
         {"value": left, "to": c.limit, "share": c.quantile, "floor": 0, "top": 1, "says": str(c)}
@@ -80,9 +80,13 @@ def spread_chart(curves: Sequence[Curve], clauses: Sequence[Clause]) -> alt.Laye
     for lead in (False, True):
         drawn = [curve for curve in curves if curve.lead is lead]
         layers.append(
-            marks(row for curve in drawn for row in _steps(curve, left, right))
+            marks(
+                row | {"n": n}
+                for n, curve in enumerate(drawn)
+                for row in _steps(curve, left, right)
+            )
             .mark_line(interpolate="step-after", strokeWidth=2.6 if lead else 1.5, clip=True)
-            .encode(x=x, y=y, color=colour, detail="curve:N", order=alt.value(0))
+            .encode(x=x, y=y, color=colour, detail="n:N", order=alt.value(0))
         )
     layers += [
         marks(row for curve in curves for row in _told(curve, near, left))
