@@ -88,7 +88,7 @@ def _latency(course: Course, name: str, end: float) -> tuple[str, float, list[al
         *_shades(course, end),
         marks(places)
         .mark_line(
-            strokeWidth=3,
+            strokeWidth=3 if len(dots.at) > 60 else 5,
             strokeCap="round",
             opacity=0.55,
             color=COLOURS["accent"],

@@ -174,7 +174,7 @@ def attainment_chart(map: Map) -> alt.LayerChart | None:
             None if interval is None else (100.0 * interval[0], 100.0 * interval[1]),
         )
 
-    return _against_load(map, "within the SLO, %", percent)
+    return _against_load(map, "within the SLO, %", percent, most=100.0)
 
 
 def cost_chart(map: Map) -> alt.LayerChart | None:
@@ -206,8 +206,9 @@ def _against_load(
     title: str,
     value: Callable[[Point], tuple[float | None, Interval | None]],
     remark: str = "",
+    most: float | None = None,
 ) -> alt.LayerChart:
-    """A value with its interval against load."""
+    """A value with its interval against load. `most`: the end of the axis, where it is known."""
     points = _measured_at_loads(map)
     names = target_names(points)
     rows: Rows = [
@@ -226,7 +227,7 @@ def _against_load(
     ]
     # a wide interval may leave the chart, but not press the values to its floor
     highest = max((row["rate_high"] or row["rate"] for row in rows), default=1.0)
-    top = min(highest, 2.0 * max((row["rate"] for row in rows), default=1.0)) or 1.0
+    top = most or min(highest, 2.0 * max((row["rate"] for row in rows), default=1.0)) or 1.0
     x, colour = load_axis(points), target_colour(points)
     scale = alt.Scale(domain=[0.0, top], nice=True)
     axis = alt.Axis(tickCount=5)
