@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from latok.analysis import metrics
+from latok.analysis.course import course
 from latok.analysis.frontier import AXES, Map, frontier, knee
 from latok.analysis.point import Point
 from latok.decide.advise import advise
 from latok.records import Chunk, Closed, Failure, Manifest, Record, Target, Usage
+from latok.report.charts.streams import slice_of
+from latok.report.sections import Run
 
 SLO = "ttft.p95<400ms, tpot.p95<36ms"
 LEVELS = (1, 2, 4, 8, 12, 16, 32)
@@ -128,11 +131,13 @@ def map_of(points: Sequence[Point], **changed: object) -> Map:
 
 @dataclass(frozen=True)
 class Measured:
-    """A map and what it was made from."""
+    """A map and what it was made from. `runs`: as a report reads them, with the streams of 12 at a
+    time."""
 
     map: Map
     records: Mapping[str, Sequence[Record]]
     manifests: Mapping[str, Manifest]
+    runs: Mapping[str, Run]
 
 
 def measured(*targets: str) -> Measured:
@@ -144,4 +149,12 @@ def measured(*targets: str) -> Measured:
             records[manifest.id] = drive(level, slow=1.0 + 0.5 * place)
             manifests[manifest.id] = manifest
             points.append(metrics.point(manifest, records[manifest.id], run=f"runs/{manifest.id}"))
-    return Measured(map_of(points), records, manifests)
+    runs = {id: run_of(manifests[id], records[id]) for id in records}
+    return Measured(map_of(points), records, manifests, runs)
+
+
+def run_of(manifest: Manifest, records: Sequence[Record]) -> Run:
+    """What a report reads of a run."""
+    requests = [metrics.digest(record) for record in records]
+    streams = slice_of(requests, manifest.window) if manifest.load == Closed(12) else None
+    return Run(manifest, course(manifest, requests), streams)

@@ -139,14 +139,13 @@ def load_axis(points: Sequence[Point]) -> alt.X:
     """Closed loops double from level to level, so their axis does too."""
     loads = sorted({load_value(point) for point in points})
     if all(isinstance(point.load, Closed) for point in points):
-        title, kind = "requests at a time", {"type": "log", "base": 2}
+        title, scale = "requests at a time", alt.Scale(type="log", base=2, nice=False)
     elif all(isinstance(point.load, Open) for point in points):
-        title, kind = "requests a second", {"zero": False}
+        title, scale = "requests a second", alt.Scale(zero=False)
     else:
-        title, kind = "load: at a time, or a second", {"zero": False}
-    # all loads, also those of which a chart knows no value
-    ends = {"domain": [loads[0], loads[-1]]} if len(loads) > 1 else {}
-    scale = alt.Scale(nice=False, **kind, **ends)
+        title, scale = "load: at a time, or a second", alt.Scale(zero=False)
+    if len(loads) > 1:  # also those of which a chart knows no value
+        scale.domain = [loads[0], loads[-1]]
     axis = alt.Axis(values=loads, grid=False, labelOverlap="greedy", labelSeparation=5, format="~g")
     return alt.X("load:Q", title=title, scale=scale, axis=axis)
 
