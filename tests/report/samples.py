@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from latok.analysis import metrics
-from latok.analysis.course import course
+from latok.analysis.compare import compare, stretch
+from latok.analysis.course import course, spread
 from latok.analysis.frontier import AXES, Map, frontier, knee
 from latok.analysis.point import Point
 from latok.decide.advise import advise
 from latok.records import Chunk, Closed, Failure, Manifest, Record, Target, Usage
 from latok.report.charts.streams import slice_of
-from latok.report.sections import Run
+from latok.report.sections import Run, Versus
 
 SLO = "ttft.p95<400ms, tpot.p95<36ms"
 LEVELS = (1, 2, 4, 8, 12, 16, 32)
@@ -158,3 +159,28 @@ def run_of(manifest: Manifest, records: Sequence[Record]) -> Run:
     requests = [metrics.digest(record) for record in records]
     streams = slice_of(requests, manifest.window) if manifest.load == Closed(12) else None
     return Run(manifest, course(manifest, requests), streams)
+
+
+def versus_of(slow: float) -> Versus:
+    """8 at a time against the same, slower."""
+    sides, spreads, points = [], [], []
+    for factor in (1.0, slow):
+        manifest = manifest_of(8)
+        records = drive(8, slow=factor)
+        requests = [metrics.digest(record) for record in records]
+        window = [each for each in requests if metrics.in_window(each.record, manifest)]
+        sides.append([stretch(manifest, requests, SLO)])
+        spreads.append(spread(SLO, False, window))
+        points.append(metrics.point(manifest, records))
+    found = compare(
+        {"": (sides[0], sides[1])}, a="A", b="B", margin=0.05, interleaved=False, seed=0
+    )
+    return Versus(
+        "before",
+        "after",
+        SLO,
+        found,
+        "",
+        {"8 at a time": (spreads[0], spreads[1])},
+        [(points[0], points[1])],
+    )

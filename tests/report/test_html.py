@@ -10,15 +10,21 @@ import pytest
 
 from latok.analysis import metrics
 from latok.analysis.capacity import Capacity, Slots
-from latok.analysis.compare import compare, stretch
 from latok.analysis.cost import charged
-from latok.analysis.course import spread
 from latok.analysis.frontier import Map, Saturation
 from latok.records import Owned
 from latok.report import html
 from latok.report.charts.draw import COLOURS, DARK
 from latok.report.sections import Chapter, Versus
-from tests.report.samples import SLO, Measured, drive, manifest_of, map_of, run_of
+from tests.report.samples import (
+    SLO,
+    Measured,
+    drive,
+    manifest_of,
+    map_of,
+    run_of,
+    versus_of,
+)
 
 
 class Page(HTMLParser):
@@ -239,35 +245,10 @@ def test_a_capacity_leads_its_page_and_shows_where_the_slo_ends(chat: Measured) 
     assert "tpot.p95<36ms asks for this share" in text
 
 
-def versus_of(chat: Measured, slow: float) -> Versus:
-    """8 at a time against the same, slower."""
-    sides, spreads, points = [], [], []
-    for factor in (1.0, slow):
-        manifest = manifest_of(8)
-        records = drive(8, slow=factor)
-        requests = [metrics.digest(record) for record in records]
-        window = [each for each in requests if metrics.in_window(each.record, manifest)]
-        sides.append([stretch(manifest, requests, SLO)])
-        spreads.append(spread(SLO, False, window))
-        points.append(metrics.point(manifest, records))
-    found = compare(
-        {"": (sides[0], sides[1])}, a="A", b="B", margin=0.05, interleaved=False, seed=0
-    )
-    return Versus(
-        "before",
-        "after",
-        SLO,
-        found,
-        "",
-        {"8 at a time": (spreads[0], spreads[1])},
-        [(points[0], points[1])],
-    )
-
-
 def test_a_comparison_shows_its_verdict_the_differences_and_both_distributions(
     chat: Measured,
 ) -> None:
-    found = Page(html.report_html(runs=chat.runs, versus=[versus_of(chat, 1.3)]))
+    found = Page(html.report_html(runs=chat.runs, versus=[versus_of(1.3)]))
     text = " ".join(found.text.split())
     assert text.index("B is worse") < text.index("The differences") < text.index("How requests")
     assert text.count("✗ worse") > 4
