@@ -490,15 +490,21 @@ def compare(
       latok compare openvino 'openvino kv_cache=u4' --margin 3%
     """
     from latok.jobs.compare import compare as job
+    from latok.jobs.report import write_report
     from latok.report.ci import of_comparison
     from latok.report.compare import print_comparison
 
     with _following(_talk(quiet or json)) as watcher:
         found, complete = job(a, b, _asked(context), watcher)
+    report = None
+    if found.design == "interleaved":
+        report = write_report([Path(found.runs[0][0]).parent], None)
     if json:
         _json(found)
     else:
         print_comparison(found, _page())
+        if report is not None:
+            print(f"Report: {report}")
     _for_ci([of_comparison(found)], markdown, junit)
     if not complete:
         raise typer.Exit(130)

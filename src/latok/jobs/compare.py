@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from latok.jobs.measure import Held, failed, hold_point, load_of
 from latok.jobs.outlook import session_line
 from latok.jobs.runs import COMPARISON, POINT, folder_named, home, kind, opened_run, write_beside
 from latok.jobs.session import Session, new_folder, opened, target_url
-from latok.records import MANIFEST, Closed, Load, Manifest
+from latok.records import MANIFEST, Closed, Load, Manifest, Record
 from latok.workload.apps import App
 from latok.workload.prompts import PromptMaker
 
@@ -160,12 +160,18 @@ def _load_name(load: Load) -> str:
 
 def _read(folder: Path) -> _Run:
     manifest, records = opened_run(folder)
-    kept = list(records)
-    found = point(manifest, kept)
+    requests: list[Digest] = []
+
+    def passing() -> Iterator[Record]:
+        for record in records:
+            requests.append(digest(record))
+            yield record
+
+    found = point(manifest, passing())  # the records themselves may be larger than memory
     trouble = found.instrument.why
     if not found.counts.ok:
         trouble = (*trouble, f"no request of {folder} was answered")
-    return _Run(folder, manifest, [digest(record) for record in kept], trouble)
+    return _Run(folder, manifest, requests, trouble)
 
 
 def _refuse(one: _Run, other: _Run, asked: Experiment) -> None:

@@ -141,20 +141,18 @@ def _advised(chapters: Sequence[Chapter]) -> list[str]:
 def _runs(
     points: Sequence[Point], folders: Sequence[Path], streams: Sequence[str]
 ) -> dict[str, Run]:
-    """By id what a report draws of each run that is still there, one in memory at a time."""
+    """By id what a report draws of each run that is still there: not another tool's, which has no
+    records, nor one that was deleted."""
+    places = {point.id: home(point, folders) for point in points}
+    return {id: _run(place, id in streams) for id, place in places.items() if place is not None}
+
+
+def _run(place: Path, streams: bool) -> Run:
+    """One run, which may be larger than memory."""
     from latok.report.charts.streams import slice_of
     from latok.report.sections import Run
 
-    found = {}
-    for point in points:
-        place = home(point, folders)
-        if place is None:  # another tool's, which has no records, or a run that was deleted
-            continue
-        manifest, records = opened_run(place)
-        requests = [digest(record) for record in records]
-        found[point.id] = Run(
-            manifest,
-            course(manifest, requests),
-            slice_of(requests, manifest.window) if point.id in streams else None,
-        )
-    return found
+    manifest, records = opened_run(place)
+    requests = [digest(record) for record in records]
+    shown = slice_of(requests, manifest.window) if streams else None
+    return Run(manifest, course(manifest, requests), shown)

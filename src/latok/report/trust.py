@@ -75,7 +75,8 @@ def _moved(point: Point, name: str, error: float) -> str:
         return "the client did not move it"
     part = f", {figure(100 * error / value)} % of it" if value else ""
     bent = f": more than {spoken(ERROR_FLOOR)} and {ERROR_SHARE:.0%}, so it is bent"
-    said = f"the client may have moved it by at most {spoken(error)}{part}"
+    size = f"at most {spoken(error)}" if error >= 1e-6 else "less than 1 µs"
+    said = f"the client may have moved it by {size}{part}"
     return said + (bent if name in point.instrument.bent else "")
 
 

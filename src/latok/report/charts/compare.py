@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import altair as alt
 
-from latok.analysis.compare import SHARES, Compared
+from latok.analysis.compare import SHARES, Compared, metric_of
 from latok.report.charts.draw import COLOURS, RING, SAYS, Rows, marks, styled
 from latok.report.text import figure
 
@@ -31,7 +31,7 @@ def forest_charts(
         if one.ci95 is None:
             continue
         low, high = one.ci95
-        if name.rpartition(".")[2] in SHARES:
+        if metric_of(name) in SHARES:
             middle = 100.0 * ((one.b or 0.0) - (one.a or 0.0))
             shares.append(_row(name, one, middle, (100 * low, 100 * high), " points"))
         elif one.ratio is not None:
