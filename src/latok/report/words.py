@@ -48,8 +48,7 @@ WORDS = {
     "attainment": "The share of the requests offered that keep every limit of the SLO at once.",
     "distribution": "The share of the requests offered that were within each value. Failed "
     "requests never are, so that their curve ends below 100 %. At a limit of the SLO the "
-    "curve is the share that keeps it: where it leaves the green corner through the right side, "
-    "the clause is met.",
+    "curve is the share that keeps it: where it passes over the green mark, the clause is met.",
     "capacity": "The highest load at which the SLO is met: where the share of requests within the "
     "limit falls below what the clause asks, with a 95 % interval.",
     "saturation": "The most tokens per second that any load brought; more load adds none.",

@@ -65,11 +65,12 @@ def forest_charts(
 
 
 def _ticks(edge: float, most: int) -> list[float]:
-    """Ratios in round steps on both sides of 1, up to so many on the wider."""
-    step = next(
-        s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if edge - 1.0 <= s * (most + 1)
-    )
-    ratios = [1.0 + n * step for n in range(-most - 1, most + 2)]
+    """Ratios in round steps on both sides of 1, up to so many on each."""
+    step = next((s for s in (0.01, 0.02, 0.05, 0.1, 0.2) if edge - 1.0 <= s * (most + 1)), None)
+    if step is None:  # wide: -75 %, -50 %, +100 %, +300 %
+        ratios = [0.25, 0.5, 1.0, 2.0, 4.0]
+    else:
+        ratios = [1.0 + n * step for n in range(-most - 1, most + 2)]
     return [ratio for ratio in ratios if 1.0 / edge <= ratio <= edge]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import altair as alt
 import numpy as np
+from numpy.typing import NDArray
 
 from latok.analysis.course import OVER_TIME, Course
+from latok.analysis.stats import Floats
 from latok.report.charts.draw import COLOURS, CROSS, SAYS, Chart, Rows, marks, stacked
 from latok.report.text import figure, spoken
 
@@ -64,22 +66,24 @@ def _latency(course: Course, name: str, end: float) -> tuple[str, float, list[al
     """Single requests as dots (one path: a stroke without length has round ends), the median as a
     line, failures along the top."""
     dots = course.dots[name]
-    highest = float(dots.values.max())
+    # what happened while it warmed up or drained must not press the rest to the floor
+    counts = dots.values[_inside(course, dots.at)]
+    highest = float((counts if len(counts) else dots.values).max())
     unit, per = ("s", 1.0) if highest >= 5.0 else ("ms", 1e3)
-    top = 1.08 * highest * per
-    x, y = _x(end), _y("value:Q", 4, top)
+    edge = 1.08 * highest
+    x, y = _x(end), _y("value:Q", 4, edge * per)
     places: Rows = []
-    for at, value in zip(dots.at.tolist(), dots.values.tolist(), strict=True):
+    for at, value in zip(dots.at.tolist(), dots.values.clip(max=edge).tolist(), strict=True):
         places += [{"at": at, "value": value * per}] * 2 + [{"at": at, "value": None}]
     middle = [
-        {"at": edge, "value": value * per}
+        {"at": at, "value": min(value, edge) * per}
         for start, stop, value in dots.middle
-        for edge in (start, stop)
+        for at in (start, stop)
     ]
     speaking = [
         {
             "at": (start + stop) / 2,
-            "value": value * per,
+            "value": min(value, edge) * per,
             "says": f"{figure(start)} to {figure(stop)} s\nmedian of {name} {spoken(value)}",
         }
         for start, stop, value in dots.middle
@@ -104,7 +108,9 @@ def _latency(course: Course, name: str, end: float) -> tuple[str, float, list[al
         .encode(x=x, y=y, **SAYS),
     ]
     drawn = "" if len(dots.at) == dots.of else f"; {len(dots.at):,} of {dots.of:,} drawn"
-    return f"{_NAMES[name]}, {unit}{drawn}", 110, layers
+    higher = int((dots.values > highest).sum())
+    outside = f"; {higher} outside of what counts were higher, at the edge" if higher else ""
+    return f"{_NAMES[name]}, {unit}{drawn}{outside}", 110, layers
 
 
 def _crosses(course: Course, end: float) -> list[alt.Chart]:
@@ -126,7 +132,7 @@ def _crosses(course: Course, end: float) -> list[alt.Chart]:
 
 
 def _steps(
-    course: Course, values: np.ndarray, end: float, what: str, *, last: bool = False
+    course: Course, values: Floats, end: float, what: str, *, last: bool = False
 ) -> list[alt.Chart]:
     x = _x(end, last)
     y = _y("value:Q", 3, 1.08 * float(values.max(initial=0.0)))
@@ -152,9 +158,12 @@ def _steps(
     ]
 
 
-def _mean(course: Course, values: np.ndarray) -> float | None:
-    if course.steady is None:
-        return None
-    middles = (course.edges[:-1] + course.edges[1:]) / 2
-    inside = (middles >= course.steady[0]) & (middles < course.steady[1])
+def _mean(course: Course, values: Floats) -> float | None:
+    inside = _inside(course, (course.edges[:-1] + course.edges[1:]) / 2)
     return float(values[inside].mean()) if inside.any() else None
+
+
+def _inside(course: Course, at: Floats) -> NDArray[np.bool_]:
+    """Which times are in the part that counts."""
+    start, end = course.steady or (0.0, 0.0)
+    return (at >= start) & (at < end)

@@ -28,8 +28,8 @@ class Curve(NamedTuple):
 
 
 def spread_chart(curves: Sequence[Curve], clauses: Sequence[Clause]) -> alt.LayerChart:
-    """The curves of one metric, in seconds. A clause is met where a curve leaves its green corner
-    through the right side: by its limit enough requests are done."""
+    """The curves of one metric, in seconds. A clause is met where a curve passes over its green
+    mark: by the limit enough requests are done."""
     curves = [c for c in curves if len(c.ecdf.values)]
     highest = max((float(c.ecdf.values[-1]) for c in curves), default=1.0)
     lowest = max(min((float(c.ecdf.values[0]) for c in curves), default=_LEAST), _LEAST)
@@ -77,6 +77,11 @@ def spread_chart(curves: Sequence[Curve], clauses: Sequence[Clause]) -> alt.Laye
             x=alt.X("to:Q"), y=alt.Y("floor:Q"), y2="share:Q"
         ),
     ]
+    layers.append(
+        corner.mark_point(
+            shape="diamond", filled=True, size=90, opacity=1, color=COLOURS["good"]
+        ).encode(x=alt.X("to:Q"), y=y)
+    )
     for lead in (False, True):
         drawn = [curve for curve in curves if curve.lead is lead]
         layers.append(
