@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from latok.records import Manifest
@@ -44,9 +45,12 @@ def report_html(
     }
     titles = [f"{each.a} and {each.b}" for each in versus]
     titles += dict.fromkeys(text.title(chapter.map) for chapter in chapters)
+    with debug_mode(False):  # altair's checks cost more than all the drawing; the tests have them
+        sections = [MapSection(n, chapter, runs) for n, chapter in enumerate(chapters)]
+        comparisons = [VersusSection(n, each, runs) for n, each in enumerate(versus)]
     return page.get_template("report.html").render(
-        sections=[MapSection(n, chapter, runs) for n, chapter in enumerate(chapters)],
-        comparisons=[VersusSection(n, each, runs) for n, each in enumerate(versus)],
+        sections=sections,
+        comparisons=comparisons,
         words=WORDS,
         names=NAMES,
         light=COLOURS,

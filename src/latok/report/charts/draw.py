@@ -96,7 +96,9 @@ CROSS = "M-1,-1L1,1M-1,1L1,-1"
 
 
 def marks(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=list(rows)))
+    """A chart of these rows, to be given its marks."""
+    # altair copies lists with every step of a chart, but no tuples
+    return alt.Chart(alt.InlineData(values=tuple(rows)))
 
 
 def by_load(rows: Rows, *names: str) -> Rows:
