@@ -138,7 +138,7 @@ class Measured:
     map: Map
     records: Mapping[str, Sequence[Record]]
     manifests: Mapping[str, Manifest]
-    runs: Mapping[str, Run]
+    runs: Mapping[str, Run] = field(default_factory=dict)
 
 
 def measured(*targets: str) -> Measured:

@@ -341,19 +341,21 @@ def run_views(
     *,
     lead: str | None,
 ) -> list[RunView]:
-    """The runs, each with its course where its records are still there. `lead`: the one to see."""
+    """The runs, each with its course where its records are still there. Open stand `lead` and those
+    that something speaks against."""
     views: list[RunView] = []
     for title, point in named:
+        reasons = trust.reasons(point)
         run = runs.get(point.id) if len(views) < _MOST_RUNS else None
         views.append(
             RunView(
                 title,
                 point,
                 trust.verdict(point),
-                trust.reasons(point),
+                reasons,
                 draw(course_chart(run.course)) if run is not None else None,
                 _drawn(run.course) if run is not None else "",
-                point.id == lead,
+                point.id == lead or any(reason.ok is False for reason in reasons),
             )
         )
     return views
