@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 
-from latok.analysis.capacity import fitted
 from latok.analysis.compare import Compared
 from latok.analysis.cost import charged
 from latok.analysis.course import course, ecdf
 from latok.analysis.frontier import Saturation
 from latok.analysis.metrics import digest
+from latok.analysis.probit import fitted
 from latok.decide.advise import stands
 from latok.records import Failure, Owned
 from latok.report import charts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from latok.analysis.capacity import Capacity
 from latok.analysis.course import course
-from latok.analysis.frontier import AXES, Map, frontier, knee
+from latok.analysis.frontier import AXES, Map, frontier, knee, knee_interval, saturation
 from latok.analysis.metrics import digest
 from latok.analysis.point import Point
 from latok.decide.advise import advise
@@ -126,6 +126,8 @@ def _of(points: list[Point], stopped: str, notes: tuple[str, ...] = (), command:
         points=tuple(points),
         frontier=tuple(p.id for p in best),
         knee=bend.id if bend else None,
+        knee_ci=knee_interval(points),
+        saturation=saturation(points),
         advice=advise(points[0].app, points),
         stopped=stopped,
         notes=notes,

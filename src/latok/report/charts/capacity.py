@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from latok.analysis.capacity import fitted
 from latok.analysis.point import Point
+from latok.analysis.probit import fitted
 from latok.records import Closed
 from latok.report.charts.draw import COLOURS, SAYS, Rows, load_axis, marks, styled
 from latok.report.text import load_value, share
