@@ -51,6 +51,7 @@ def _hits(
                 "share": found.share,
                 "low": low,
                 "high": high,
+                "offered": point.counts.offered,
                 "says": f"{point.load}\n{share(found.share)} within {clause.limit:g} s, 95 %: "
                 f"{share(low)} to {share(high)}\n{point.counts.offered} requests",
             }
@@ -106,10 +107,7 @@ def _curve(points: Sequence[Point], clause: Clause, rows: Rows, value: float, ow
     """The likeliest curve, where there is one. Slots are whole: it crosses between two numbers."""
     whole = all(isinstance(point.load, Closed) for point in points)
     between = (max(value, 0.5), value + (1.0 if whole else 0.0)) if own else None
-    held = [
-        (row["load"], row["share"], point.counts.offered)
-        for row, point in zip(rows, points, strict=False)
-    ]
+    held = [(row["load"], row["share"], row["offered"]) for row in rows]
     found = fitted(clause.quantile, held, between)
     if found is None:
         return []
