@@ -564,15 +564,21 @@ def compare(
       latok compare openvino 'openvino kv_cache=u4' --margin 3%
     """
     from latok.jobs.compare import compare as job
+    from latok.jobs.report import write_report
     from latok.report.ci import of_comparison
     from latok.report.compare import print_comparison
 
     with _following(_talk(quiet or json)) as watcher:
         found, complete = job(a, b, _asked(context), watcher)
+    report = None
+    if found.design == "interleaved":
+        report = write_report([Path(found.runs[0][0]).parent], None)
     if json:
         _json(found)
     else:
         print_comparison(found, _page())
+        if report is not None:
+            print(f"Report: {report}")
     _for_ci([of_comparison(found)], markdown, junit)
     if not complete:
         raise typer.Exit(130)
@@ -588,7 +594,8 @@ def show(
     runs: Runs = None,
     json: Json = False,
 ) -> None:
-    """Read a stored run, map or capacity again, by today's definitions. Also one cut short.
+    """Read a stored run, map, capacity or comparison again, by today's definitions. Also one cut
+    short.
 
     With a price: what it would have cost at that.
     """
@@ -597,6 +604,8 @@ def show(
     from latok.jobs.cost import repriced, repriced_map
     from latok.jobs.map import read_maps
     from latok.jobs.runs import folder_named, kind, read_point
+    from latok.jobs.versus import read_comparison
+    from latok.report.compare import print_comparison
     from latok.report.text import print_point
 
     folder = folder_named(run, runs or "runs")
@@ -609,6 +618,13 @@ def show(
         return
     if kind(folder) == "capacity":
         _print_capacities(read_capacities(folder), json)
+        return
+    if kind(folder) == "compare":
+        compared = read_comparison(folder)
+        if json:
+            _json(compared)
+        else:
+            print_comparison(compared, _page())
         return
     found = repriced(read_point(folder), price_per_hour, price)
     if json:
@@ -670,14 +686,44 @@ def report(
         str | None, _option("The HTML file.", _WHERE, default="report.html beside the map")
     ] = None,
     charts: Annotated[str | None, _option("Also PNG and SVG of each chart, here.", _WHERE)] = None,
+    compare: Annotated[
+        bool,
+        _option("Judge the others against the first, as latok compare does.", _WHAT, "--compare"),
+    ] = False,
+    margin: Annotated[
+        str | None,
+        _option("With --compare: within so much they are the same.", _WHAT, default="5%"),
+    ] = None,
+    any_model: Annotated[
+        bool, _option("With --compare: also where their models differ.", _WHAT)
+    ] = False,
     runs: Runs = None,
 ) -> None:
-    """Write the HTML report of stored maps or runs: one file, nothing from elsewhere."""
-    from latok.jobs.report import write_charts, write_report
+    """Write the HTML report of what is stored: one file, nothing from elsewhere.
+
+    Maps, runs, capacities and comparisons, several in one page; or with --compare two runs or maps
+    and more, the others judged against the first.
+
+    Examples:
+
+      latok report last
+      latok report runs/before runs/after --compare --out before-after.html
+    """
+    from latok.jobs.experiment import Experiment, part
+    from latok.jobs.report import write_charts, write_comparison, write_report
     from latok.jobs.runs import folder_named
 
+    if not compare and (margin is not None or any_model):
+        raise UsageError("--margin and --any-model say how to judge; give --compare too")
+    if compare and charts is not None:
+        raise UsageError("--charts draws maps and runs; a comparison has none of its own")
     folders = [folder_named(word, runs or "runs") for word in run]
-    print(write_report(folders, Path(out) if out else None))
+    path = Path(out) if out else None
+    if compare:
+        share = Experiment.margin if margin is None else part(margin, "--margin")
+        print(write_comparison(folders, path, margin=share, any_model=any_model))
+        return
+    print(write_report(folders, path))
     for path in write_charts(folders, Path(charts)) if charts else ():
         print(path)
 

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from latok.analysis import metrics
+from latok.analysis.compare import compare, stretch
+from latok.analysis.course import course, spread
 from latok.analysis.frontier import AXES, Map, frontier, knee
 from latok.analysis.point import Point
 from latok.decide.advise import advise
 from latok.records import Chunk, Closed, Failure, Manifest, Record, Target, Usage
+from latok.report.charts.streams import slice_of
+from latok.report.sections import Run, Versus
 
 SLO = "ttft.p95<400ms, tpot.p95<36ms"
 LEVELS = (1, 2, 4, 8, 12, 16, 32)
@@ -128,11 +132,13 @@ def map_of(points: Sequence[Point], **changed: object) -> Map:
 
 @dataclass(frozen=True)
 class Measured:
-    """A map and what it was made from."""
+    """A map and what it was made from. `runs`: as a report reads them, with the streams of 12 at a
+    time."""
 
     map: Map
     records: Mapping[str, Sequence[Record]]
     manifests: Mapping[str, Manifest]
+    runs: Mapping[str, Run] = field(default_factory=dict)
 
 
 def measured(*targets: str) -> Measured:
@@ -144,4 +150,37 @@ def measured(*targets: str) -> Measured:
             records[manifest.id] = drive(level, slow=1.0 + 0.5 * place)
             manifests[manifest.id] = manifest
             points.append(metrics.point(manifest, records[manifest.id], run=f"runs/{manifest.id}"))
-    return Measured(map_of(points), records, manifests)
+    runs = {id: run_of(manifests[id], records[id]) for id in records}
+    return Measured(map_of(points), records, manifests, runs)
+
+
+def run_of(manifest: Manifest, records: Sequence[Record]) -> Run:
+    """What a report reads of a run."""
+    requests = [metrics.digest(record) for record in records]
+    streams = slice_of(requests, manifest.window) if manifest.load == Closed(12) else None
+    return Run(manifest, course(manifest, requests), streams)
+
+
+def versus_of(slow: float) -> Versus:
+    """8 at a time against the same, slower."""
+    sides, spreads, points = [], [], []
+    for factor in (1.0, slow):
+        manifest = manifest_of(8)
+        records = drive(8, slow=factor)
+        requests = [metrics.digest(record) for record in records]
+        window = [each for each in requests if metrics.in_window(each.record, manifest)]
+        sides.append([stretch(manifest, requests, SLO)])
+        spreads.append(spread(SLO, False, window))
+        points.append(metrics.point(manifest, records))
+    found = compare(
+        {"": (sides[0], sides[1])}, a="A", b="B", margin=0.05, interleaved=False, seed=0
+    )
+    return Versus(
+        "before",
+        "after",
+        SLO,
+        found,
+        "",
+        {"8 at a time": (spreads[0], spreads[1])},
+        [(points[0], points[1])],
+    )

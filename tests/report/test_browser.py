@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from latok.analysis.frontier import Saturation
 from latok.report import html
-from tests.report.samples import Measured
+from latok.report.sections import Chapter
+from tests.report.samples import Measured, map_of, versus_of
 
 pytestmark = pytest.mark.browser
 
@@ -147,11 +150,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(chat: Measured, two_targets: Measured, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two maps, with the streams of one run."""
+    """A comparison, a map with its knee and saturation, and a map of two targets; of most runs the
+    records are gone."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    records = {"openvino-12": chat.records["openvino-12"]}
+    sure = msgspec.structs.replace(
+        chat.map, knee_ci=(8.0, 16.0), saturation=Saturation(497.0, (470.0, 510.0), "openvino-32")
+    )
     page = html.report_html(
-        [chat.map, two_targets.map], records=records, manifests=two_targets.manifests
+        [Chapter(sure), Chapter(map_of(two_targets.map.points[::2], app="voice"))],
+        runs={id: run for id, run in chat.runs.items() if id in ("openvino-4", "openvino-12")},
+        versus=[versus_of(1.3)],
     )
     path.write_text(page, "utf-8")
     return path
@@ -179,16 +187,19 @@ def test_every_chart_is_drawn_in_colours_that_can_be_seen(
     browser: Browser, report: Path, dark: bool
 ) -> None:
     browser.open(report, dark=dark)
+    browser.value("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     charts = browser.value(
-        """[...document.querySelectorAll("figure")].map((figure) => {
+        """[...document.querySelectorAll("figure:not(.narrow)")].map((figure) => {
           const mark = figure.querySelector('path[aria-roledescription]');
           const box = figure.querySelector("svg").getBoundingClientRect();
           return [box.width, box.height, getComputedStyle(mark).fill,
                   figure.querySelectorAll('[aria-label]').length];
         })"""
     )
-    assert len(charts) == 4 + 1 + 4 + 1
-    assert all(width > 200 and height > 100 and marks > 2 for width, height, _, marks in charts)
+    forests, frontier, against_load, spreads, streams, runs = 2, 1, 7, 4, 1, 2
+    each_map = frontier + against_load + spreads + streams + runs
+    assert len(charts) == forests + spreads + 2 * each_map
+    assert all(width > 200 and height > 90 and marks > 2 for width, height, _, marks in charts)
     # a colour that the page does not know would come out black
     assert "rgb(0, 0, 0)" not in {fill for _, _, fill, _ in charts}
     paper = browser.value("getComputedStyle(document.body).backgroundColor")
@@ -198,10 +209,16 @@ def test_every_chart_is_drawn_in_colours_that_can_be_seen(
 @pytest.mark.parametrize(
     ("mark", "words"),
     [
-        ('[aria-label*="8 at a time"]', ("8 at a time", "first token p50", "tokens/s", "requests")),
+        (
+            'figure.broad [aria-label*="8 at a time"][aria-label*="requests"]',
+            ("8 at a time", "first token p50", "tokens/s", "requests"),
+        ),
         ('.streams [aria-label^="request 60,"]', ("request 60", "first token after")),
+        ('.forest.broad [aria-label^="tpot.p50"]', ("worse", "95 %: +")),
+        ('#map-0 [aria-label*="half are within"]', ("at a time", "requests")),
+        ('details[open] [aria-label*="median of ttft"]', (" s", "median of ttft")),
     ],
-    ids=["point", "stream"],
+    ids=["point", "stream", "difference", "distribution", "course"],
 )
 def test_pointing_at_a_mark_shows_its_numbers(
     browser: Browser, report: Path, mark: str, words: tuple[str, ...]
@@ -231,7 +248,55 @@ def test_a_question_mark_opens_its_answer_with_the_keyboard(browser: Browser, re
     assert "Time to first token" in said
 
 
-@pytest.mark.parametrize("width", [1280, 700])
+def test_a_chart_is_one_stop_and_the_arrows_lead_through_its_marks(
+    browser: Browser, report: Path
+) -> None:
+    browser.open(report, dark=False)
+    stops = browser.value(
+        "[...document.querySelectorAll('figure')].map((each) => "
+        'each.querySelectorAll(\'[role="graphics-symbol"][tabindex="0"]\').length)'
+    )
+    assert set(stops) == {1}
+    browser.value("document.querySelector('.forest.broad [tabindex=\"0\"]').focus()")
+    said = [browser.value("document.getElementById('tip').innerText")]
+    for key in ("ArrowRight", "ArrowLeft"):
+        browser.ask("Input.dispatchKeyEvent", type="keyDown", key=key, code=key)
+        browser.ask("Input.dispatchKeyEvent", type="keyUp", key=key, code=key)
+        said.append(browser.value("document.getElementById('tip').innerText"))
+    assert said[0].startswith("ttft.p50")
+    assert said[1].startswith("ttft.p95")
+    assert said[2] == said[0]
+
+
+def test_a_run_opens_with_the_keyboard_and_shows_how_it_went(
+    browser: Browser, report: Path
+) -> None:
+    browser.open(report, dark=False)
+    first = "[...document.querySelectorAll('#runs-0 details')].find((each) => !each.open)"
+    assert browser.value(f"{first}.querySelector('dl').checkVisibility()") is False
+    browser.value(f"globalThis.run = {first}; run.querySelector('summary').focus()")
+    key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+    for kind in ("keyDown", "keyUp"):
+        browser.ask("Input.dispatchKeyEvent", type=kind, **key)
+    assert browser.value("run.querySelector('dl').checkVisibility()") is True
+    assert "Little’s law" in browser.value("run.innerText")
+
+
+def test_a_telephone_gets_charts_of_its_own_size(browser: Browser, report: Path) -> None:
+    browser.open(report, dark=False, width=400)
+    wide = browser.value(
+        """[...document.querySelectorAll("figure:not(.wide) svg")]
+          .filter((svg) => svg.checkVisibility())
+          .map((svg) => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)"""
+    )
+    # not shrunk until their letters are too small
+    assert len(wide) > 10
+    assert min(wide) > 0.9
+    for word in ("✗ worse", "Time to first token"):
+        assert word in browser.value("document.body.innerText")
+
+
+@pytest.mark.parametrize("width", [1280, 700, 400])
 def test_the_page_is_never_wider_than_the_screen(
     browser: Browser, report: Path, width: int
 ) -> None:
@@ -248,8 +313,13 @@ def test_no_table_or_chart_is_wider_than_the_paper(browser: Browser, report: Pat
           .map((thing) => thing.getBoundingClientRect().right)
           .filter((right) => right > {a4_without_margins + 1})"""
     )
+    unseen = browser.value(
+        "[...document.querySelectorAll('details figure')].filter((each) => "
+        "each.getBoundingClientRect().height < 100).length"
+    )
     browser.ask("Emulation.setEmulatedMedia", media="")
     assert wide == []
+    assert unseen == 0  # paper cannot be opened, so it shows what is closed
 
 
 def test_without_scripts_everything_but_the_hover_is_there(browser: Browser, report: Path) -> None:

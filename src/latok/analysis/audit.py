@@ -23,8 +23,8 @@ from latok.workload.arrivals import arrivals_spread
 from latok.workload.slo import parse_slo
 
 # A metric is bent where its error passes the larger of these two.
-_ERROR_FLOOR = 1e-3
-_ERROR_SHARE = 0.02
+ERROR_FLOOR = 1e-3
+ERROR_SHARE = 0.02
 # The axes of a frontier hang on these; on others the point does where its SLO names them.
 _DECISIVE = ("ttft", "tpot")
 # Sent gaps further from the due ones than this are not the arrivals that were asked for; epoll's
@@ -56,7 +56,7 @@ def instrument(
     delivered = _delivered(manifest, window)
     why += _schedule_trouble(manifest, late, metrics, delivered)
     why += _limits_of_ours(window)
-    if manifest.clock_step > _ERROR_FLOOR:
+    if manifest.clock_step > ERROR_FLOOR:
         why.append(f"the system's clock stepped by {manifest.clock_step * 1e3:.3g} ms")
     return Instrument(
         verdict="invalid" if why else "valid",
@@ -111,7 +111,7 @@ def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
 def _is_bent(error: Mapping[str, float], summary: Summary) -> bool:
     """Whether a bound is too large for the metric's own size, at any quantile."""
     return any(
-        value > max(_ERROR_FLOOR, _ERROR_SHARE * (getattr(summary, label) or 0.0))
+        value > max(ERROR_FLOOR, ERROR_SHARE * (getattr(summary, label) or 0.0))
         for label, value in error.items()
     )
 
@@ -120,7 +120,7 @@ def _decides(slo: str, name: str, error: Mapping[str, float]) -> bool:
     """Whether the SLO asks for this metric more exactly than it is known."""
     limits = [clause.limit for clause in parse_slo(slo).clauses if clause.metric == name]
     worst = max(error.values())
-    return any(worst > max(_ERROR_FLOOR, _ERROR_SHARE * limit) for limit in limits)
+    return any(worst > max(ERROR_FLOOR, ERROR_SHARE * limit) for limit in limits)
 
 
 def _schedule_trouble(
@@ -132,7 +132,7 @@ def _schedule_trouble(
     """An open loop promises its due times: late or unpaced sends are another load."""
     if not isinstance(manifest.load, Open) or not len(late) or delivered is None:
         return []
-    tolerance = max(_ERROR_FLOOR, _ERROR_SHARE * (metrics["ttft"].p50 or 0.0))
+    tolerance = max(ERROR_FLOOR, ERROR_SHARE * (metrics["ttft"].p50 or 0.0))
     worst = float(np.quantile(late, 0.99))
     why = [f"requests were sent up to {worst * 1e3:.3g} ms late"] if worst > tolerance else []
     # constant arrivals are one value, which the least jitter moves: there lateness judges

@@ -40,7 +40,7 @@ _LATENCIES = {
     "e2e.p50": ("e2e", 0.5),
 }
 # Shares are compared by their difference: a ratio of failures says nothing where there are none.
-_SHARES = ("attainment", "failures")
+SHARES = ("attainment", "failures")
 _MORE_IS_BETTER = ("throughput", "attainment")
 
 
@@ -230,13 +230,13 @@ def _interval(e: _Estimate, alpha: float) -> Interval:
 def metric_of(name: str) -> str:
     """The metric without the load before it."""
     return next(
-        kind for kind in (*_LATENCIES, "throughput", *_SHARES) if f".{name}".endswith(f".{kind}")
+        kind for kind in (*_LATENCIES, "throughput", *SHARES) if f".{name}".endswith(f".{kind}")
     )
 
 
 def _limit(name: str, margin: float) -> float:
     """The margin on the scale of the differences."""
-    return margin if metric_of(name) in _SHARES else math.log1p(margin)
+    return margin if metric_of(name) in SHARES else math.log1p(margin)
 
 
 def _may_be_worse(name: str, e: _Estimate, margin: float, alpha: float) -> bool:
@@ -263,7 +263,7 @@ def _judged(
     ratio = e.b / e.a if e.a and e.b is not None else None
     if e.freedom <= 0:
         return Compared(a=e.a, b=e.b, ratio=ratio, ci95=None, verdict="undecided", needed=None)
-    limit, share = _limit(name, margin), metric_of(name) in _SHARES
+    limit, share = _limit(name, margin), metric_of(name) in SHARES
     low, high = _interval(e, alpha)
     verdict: Verdict = "undecided"
     if -limit <= low and high <= limit:
@@ -302,7 +302,7 @@ def _asked(family: int) -> float:
 
 def _advised(found: Mapping[str, _Estimate], margin: float, each: int) -> int | None:
     errors = [
-        e.error for name, e in found.items() if e.freedom > 0 and metric_of(name) not in _SHARES
+        e.error for name, e in found.items() if e.freedom > 0 and metric_of(name) not in SHARES
     ]
     if not errors:
         return None
@@ -345,9 +345,9 @@ def _estimates(
         ]
     truly = [_values(side, np.ones((1, side.size), dtype=np.int64)) for side in cut]
     found = {}
-    for name in (*_LATENCIES, "throughput", *_SHARES):
+    for name in (*_LATENCIES, "throughput", *SHARES):
         a, b = (float(side[name][0]) for side in truly)
-        share = name in _SHARES
+        share = name in SHARES
         if math.isnan(a) or math.isnan(b) or (not share and min(a, b) <= 0.0):
             if name != "attainment":  # without an SLO there is none
                 known = [None if math.isnan(value) else value for value in (a, b)]
@@ -373,7 +373,7 @@ def _spread(cut: Sequence[_Blocks], rng: np.random.Generator) -> dict[str, float
     found = {}
     for name in drawn[0]:
         sides = [side[name] for side in drawn]
-        if name not in _SHARES:
+        if name not in SHARES:
             sides = [np.log(np.maximum(side, 1e-12)) for side in sides]
         difference = sides[-1] - sides[0] if len(sides) == 2 else sides[0]
         known = difference[~np.isnan(difference)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +22,12 @@ from latok.jobs.experiment import Experiment
 from latok.jobs.map import Watcher, read_maps
 from latok.jobs.measure import Held, failed, hold_point, load_of
 from latok.jobs.outlook import session_line
-from latok.jobs.runs import POINT, folder_named, home, kind, opened_run, write_beside
+from latok.jobs.runs import COMPARISON, POINT, folder_named, home, kind, opened_run, write_beside
 from latok.jobs.session import Session, new_folder, opened, target_url
-from latok.records import MANIFEST, Closed, Load, Manifest
+from latok.records import MANIFEST, Closed, Load, Manifest, Record
 from latok.workload.apps import App
 from latok.workload.prompts import PromptMaker
 
-RESULT = "compare.json"
 _SEED = 0  # of the drawing of blocks: the same runs give the same verdict
 
 # A budget is cut into so many pairs: fewer leave much doubt of their own spread (Student's t has a
@@ -65,7 +64,7 @@ def compare(
         given = [name for name in ("rate", "concurrency") if getattr(asked, name) is not None]
         if given:
             raise UsageError(f"--{given[0]}: stored runs have had their load")
-        return _of_stored([folder for folder in stored if folder is not None], asked), True
+        return of_stored([folder for folder in stored if folder is not None], asked), True
     if any(stored):
         raise UsageError("a stored run and a target: compare two runs, or two targets")
     return _of_targets(a, b, asked, watcher or Watcher())
@@ -101,7 +100,9 @@ class _Run(NamedTuple):
         return [each for each in self.requests if in_window(each.record, self.manifest)]
 
 
-def _of_stored(folders: Sequence[Path], asked: Experiment) -> Comparison:
+def of_stored(folders: Sequence[Path], asked: Experiment) -> Comparison:
+    """The second of two runs or maps against the first. Raises UsageError (what cannot be compared,
+    and why) and InvalidError (nothing that can be trusted)."""
     sides = [_runs(folder) for folder in folders]
     shared = [load for load in sides[0] if load in sides[1]]
     if kind(folders[0]) == "run" == kind(folders[1]):
@@ -159,12 +160,18 @@ def _load_name(load: Load) -> str:
 
 def _read(folder: Path) -> _Run:
     manifest, records = opened_run(folder)
-    kept = list(records)
-    found = point(manifest, kept)
+    requests: list[Digest] = []
+
+    def passing() -> Iterator[Record]:
+        for record in records:
+            requests.append(digest(record))
+            yield record
+
+    found = point(manifest, passing())  # the records themselves may be larger than memory
     trouble = found.instrument.why
     if not found.counts.ok:
         trouble = (*trouble, f"no request of {folder} was answered")
-    return _Run(folder, manifest, [digest(record) for record in kept], trouble)
+    return _Run(folder, manifest, requests, trouble)
 
 
 def _refuse(one: _Run, other: _Run, asked: Experiment) -> None:
@@ -188,7 +195,7 @@ def _of_targets(a: str, b: str, asked: Experiment, watcher: Watcher) -> tuple[Co
         work.warm_up()
         complete = work.run()
     found = work.verdict(0.05)
-    write_beside(folder / RESULT, msgspec.json.format(msgspec.json.encode(found), indent=1))
+    write_beside(folder / COMPARISON, msgspec.json.format(msgspec.json.encode(found), indent=1))
     return found, complete
 
 

@@ -20,6 +20,7 @@ from latok.wire.dialects import dialect_named
 LOG = "captures.log"
 MAP = "map.json"
 CAPACITY = "capacity.json"
+COMPARISON = "compare.json"
 POINT = "point.json"  # another tool's result, imported
 
 
@@ -105,11 +106,14 @@ def write_beside(path: Path, data: bytes) -> None:
 
 
 def kind(folder: Path) -> str:
-    """`run`, `map` (which may hold one map for each app) or `capacity`; empty for anything else."""
+    """`run`, `map` (which may hold one map for each app), `capacity` or `compare`; empty for
+    anything else."""
     if (folder / MANIFEST).exists() or (folder / POINT).exists():
         return "run"
     if (folder / CAPACITY).exists():
         return "capacity"
+    if (folder / COMPARISON).exists():
+        return "compare"
     return "map" if (folder / MAP).exists() or any(folder.glob(f"*/{MAP}")) else ""
 
 

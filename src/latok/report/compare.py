@@ -6,18 +6,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from latok.analysis.compare import Compared, Comparison
+from latok.analysis.compare import SHARES, Compared, Comparison
 from latok.report.text import UNKNOWN, figure, milliseconds, printable, share
 
 _SIGNS = {"better": "✓ better", "worse": "✗ worse", "same": "= same", "undecided": "? unknown"}
-_SHARES = ("attainment", "failures")
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
     """Each metric on both sides with its verdict, then what all of them say."""
     console.print(Text(f"A  {printable(found.a)}", style="bold"))
     console.print(Text(f"B  {printable(found.b)}", style="bold"))
-    console.print(Text(f"{_counted(found)}; margin {found.margin:.3g} of A"))
+    console.print(Text(f"{counted(found)}; margin {found.margin:.3g} of A"))
     console.print()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("", "A", "B", "ratio", "interval", "B is", "requests"):
@@ -47,7 +46,7 @@ def headline(found: Comparison) -> str:
     return f"Undecided, of {', '.join(named['undecided'])}{more}."
 
 
-def _counted(found: Comparison) -> str:
+def counted(found: Comparison) -> str:
     a, b = found.requests
     how = "in turns" if found.design == "interleaved" else "as stored"
     advised = ""
@@ -61,7 +60,7 @@ def row(name: str, one: Compared) -> tuple[str, ...]:
     """A metric: its name, A, B, ratio, interval, verdict, and how many more requests."""
     last = name.rpartition(".")[2]
     interval = UNKNOWN
-    if last in _SHARES:
+    if last in SHARES:
         numbers = [share(one.a), share(one.b), UNKNOWN]
         if one.ci95 is not None:
             interval = "…".join(f"{100 * edge:+.3g}" for edge in one.ci95) + " pt"

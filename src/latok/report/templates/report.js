@@ -21,15 +21,25 @@ for (const figure of document.querySelectorAll("figure")) {
     else tip.hidden = true;
   });
   figure.addEventListener("pointerleave", () => (tip.hidden = true));
-  if (figure.classList.contains("streams")) continue; // hundreds of stops for the Tab key
-  for (const mark of figure.querySelectorAll(marks)) {
-    mark.setAttribute("tabindex", "0");
+  // one stop of the Tab key for a chart; the arrows lead from mark to mark
+  const stops = [...figure.querySelectorAll(marks)];
+  stops.forEach((mark, place) => {
+    mark.setAttribute("tabindex", place ? "-1" : "0");
     mark.addEventListener("focus", () => {
       const box = mark.getBoundingClientRect();
       say(mark, box.right, box.bottom);
     });
     mark.addEventListener("blur", () => (tip.hidden = true));
-  }
+    mark.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      const next = stops[place + step];
+      if (!next) return;
+      event.preventDefault();
+      mark.setAttribute("tabindex", "-1");
+      next.setAttribute("tabindex", "0");
+      next.focus();
+    });
+  });
 }
 
 for (const button of document.querySelectorAll(".copy")) {
