@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 import numpy as np
 
-from latok.analysis.point import Point, value_of
+from latok.analysis.point import Interval, Point, value_of
+from latok.analysis.stats import Floats
+from latok.records import Closed
 
 Axis = tuple[str, Literal["max", "min"]]
 
@@ -30,8 +33,17 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Saturation(msgspec.Struct, frozen=True):
+    """Output tokens per second, and the point's id."""
+
+    output_tokens_per_s: float
+    ci95: Interval
+    point: str
+
+
 class Map(msgspec.Struct, frozen=True, kw_only=True):
-    """What `latok map` found. `stopped`: why it measured no further."""
+    """What `latok map` found. `stopped`: why it measured no further. `knee_ci`: between which loads
+    of the knee's target it lies, 95 %. `saturation`: the most that any load brought."""
 
     app: str
     slo: str
@@ -39,6 +51,8 @@ class Map(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[Point, ...]
     frontier: tuple[str, ...]
     knee: str | None
+    knee_ci: Interval | None = None
+    saturation: Saturation | None = None
     advice: Advice
     stopped: str
     notes: tuple[str, ...] = ()
@@ -74,7 +88,10 @@ def knee(points: Sequence[Point]) -> Point | None:
     The farthest from the straight line between the frontier's ends, on axes scaled to them (Satopää
     et al. 2011, "Kneedle"). None for fewer than three points, or where none lies beyond the line.
     """
-    places = [(p, v) for p in points if (v := _values(p, AXES)) is not None]
+    return _bend([(p, v) for p in points if (v := _values(p, AXES)) is not None])
+
+
+def _bend(places: Sequence[tuple[Point, tuple[float, ...]]]) -> Point | None:
     if len(places) < 3:
         return None
     array = np.asarray([v for _, v in places])
@@ -84,3 +101,77 @@ def knee(points: Sequence[Point]) -> Point | None:
     above = ((array - low) / (high - low)).sum(axis=1) - 1.0
     best = int(np.argmax(above))
     return places[best][0] if above[best] > 1e-9 else None
+
+
+# --- how sure ------------------------------------------------------------------------------------
+
+_DRAWS = 400
+
+
+def saturation(points: Sequence[Point]) -> Saturation | None:
+    """The most output tokens per second that a valid point had, with a 95 % interval.
+
+    Each point is drawn anew from its own interval (a parametric bootstrap, Efron 1979) and the most
+    of each draw taken: that the best of several was lucky is in it.
+    """
+    known = [p for p in points if p.valid and p.throughput.output_tokens_per_s]
+    if not known:
+        return None
+    drawn = np.stack([_drawn(p)[1] for p in known])
+    best = max(known, key=lambda p: p.throughput.output_tokens_per_s or 0.0)
+    value = best.throughput.output_tokens_per_s or 0.0
+    low, high = np.quantile(drawn.max(axis=0), (0.025, 0.975))
+    return Saturation(value, (min(float(low), value), max(float(high), value)), best.id)
+
+
+def knee_interval(points: Sequence[Point]) -> Interval | None:
+    """Between which loads the knee lies, 95 %: the knee of each redrawn frontier of its target."""
+    found = knee(frontier(points))
+    if found is None:
+        return None
+    mine = [p for p in points if p.valid and p.target == found.target]
+    mine = [p for p in mine if _values(p, AXES) is not None]
+    drawn = np.stack([_drawn(p) for p in mine])
+    loads = [float(_load(found))]
+    for n in range(_DRAWS):
+        places = [(p, tuple(drawn[m, :, n])) for m, p in enumerate(mine)]
+        best = [pair for pair in places if not any(_beats(other, pair[1]) for _, other in places)]
+        bend = _bend(best)
+        if bend is not None:
+            loads.append(float(_load(bend)))
+    low, high = np.quantile(loads, (0.025, 0.975), method="nearest")
+    return min(float(low), loads[0]), max(float(high), loads[0])
+
+
+def _drawn(point: Point) -> Floats:
+    """One user's speed and everybody's throughput as they may have been, shape (2, draws):
+    normal with the width of the point's own intervals."""
+    rng = np.random.default_rng(zlib.crc32(point.id.encode()))
+    speed, rate = point.metrics["speed"], point.throughput
+    rows = []
+    for value, interval in (
+        (speed.p50, speed.ci95.get("p50")),
+        (rate.output_tokens_per_s, rate.ci95),
+    ):
+        deviation = 0.0 if interval is None else (interval[1] - interval[0]) / (2 * 1.96)
+        rows.append(np.maximum((value or 0.0) + deviation * rng.normal(size=_DRAWS), 0.0))
+    return np.stack(rows)
+
+
+def _load(point: Point) -> float:
+    return point.load.concurrency if isinstance(point.load, Closed) else point.load.rate
+
+
+def behind(mine: Sequence[Point], other: Sequence[Point]) -> bool:
+    """Whether a target is beaten on both axes, beyond the intervals, at every load that both were
+    measured at; at three of them at least."""
+    theirs = {str(point.load): point for point in other if point.valid}
+    both = [(p, theirs[str(p.load)]) for p in mine if p.valid and str(p.load) in theirs]
+    return len(both) >= 3 and all(_clearly(b, a) for a, b in both)
+
+
+def _clearly(better: Point, worse: Point) -> bool:
+    """Whether the intervals of both axes lie apart."""
+    a, b = better.metrics["speed"].ci95.get("p50"), worse.metrics["speed"].ci95.get("p50")
+    c, d = better.throughput.ci95, worse.throughput.ci95
+    return bool(a and b and c and d and a[0] > b[1] and c[0] > d[1])

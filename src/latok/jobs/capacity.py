@@ -229,7 +229,7 @@ def _end(held: Held, part: _Part) -> str:
         return f"the engine died at {found.load}"
     if held.ended == "unfinished" and held.why and not found.counts.ok:
         return held.why
-    if len(part.points) > 1 and all(point.bent for point in part.points[-2:]):
+    if len(part.points) > 2 and all(point.bent for point in part.points[-3:]):
         return f"the client was the limit, not the target: {found.instrument.why[0]}"
     if refused == found.counts.offered > 0:
         return f"at {found.load} the target refused every request (429 or 503)"

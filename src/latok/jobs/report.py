@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from latok.analysis.frontier import AXES, Map, frontier, knee
+from latok.analysis.frontier import AXES, Map, frontier, knee, knee_interval, saturation
 from latok.analysis.point import Point
 from latok.decide.advise import advise
 from latok.errors import UsageError
@@ -71,6 +71,8 @@ def _of(points: list[Point]) -> Map:
         points=tuple(points),
         frontier=tuple(p.id for p in best),
         knee=bend.id if bend else None,
+        knee_ci=knee_interval(points),
+        saturation=saturation(points),
         advice=advise(points[0].app, points),
         stopped="these are the runs that were named",
     )

@@ -261,12 +261,30 @@ def print_map(map: Map, console: Console) -> None:
     console.print(Text(printable(advised), style="bold"))
     console.print(Text(printable(reasons)))
     console.print()
+    for line in map_lines(map):
+        console.print(Text(line))
     if map.stopped:
         console.print(Text(f"Measured no further: {printable(map.stopped)}."))
     for note in map.notes:
         console.print(Text(f"Note: {printable(note)}."))
     if map.report:
         console.print(Text(f"Report: {printable(map.report)}"), soft_wrap=True)
+
+
+def map_lines(map: Map) -> list[str]:
+    """The knee and the saturation, with their intervals."""
+    lines = []
+    bend = next((point for point in map.points if point.id == map.knee), None)
+    if bend is not None and map.knee_ci is not None:
+        low, high = map.knee_ci
+        lines.append(f"Knee: {bend.load} (95 %: {low:g} to {high:g}).")
+    if map.saturation is not None:
+        found = map.saturation
+        lines.append(
+            f"Saturation: {figure(found.output_tokens_per_s)} tokens/s (95 %: "
+            f"{figure(found.ci95[0])} to {figure(found.ci95[1])})."
+        )
+    return lines
 
 
 def headline(advice: Advice) -> tuple[str, str]:
@@ -325,10 +343,13 @@ def capacity_lines(found: Capacity) -> list[str]:
 
 def _limit(value: float, interval: tuple[float, float | None], unit: str) -> str:
     low, high = interval
+    slots = unit == "at a time"
     if high is None:
-        return f"at least {figure(low)} {unit}"
-    if high < 1 and unit == "at a time":
+        return f"{value if slots else figure(value)} {unit} or more"
+    if not value:
         return "none"
+    if slots:
+        return f"{value} {unit} (95 %: {low} to {high})"
     return f"{figure(value)} {unit} (95 %: {figure(low)} to {figure(high)})"
 
 
