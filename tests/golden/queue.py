@@ -11,6 +11,12 @@ from latok.load.golden import HEAD, NOT_FOUND, TAIL, Asked, Step, chunked, event
 _FREE: dict[str, list[float]] = {}  # by model: when each place is free, seconds of the wall clock
 
 
+def single(asked: Asked) -> Iterator[Step]:
+    """The same with one place only, whatever is asked."""
+    model = f"{asked.body['model']},servers=1" if asked.body else ""
+    return queue(asked._replace(body={**(asked.body or {}), "model": model}))
+
+
 def queue(asked: Asked) -> Iterator[Step]:
     """One token once its turn has come and the service is over: `queue:servers=4,service=0.02`."""
     if not asked.path.endswith("/completions"):
@@ -27,4 +33,5 @@ def queue(asked: Asked) -> Iterator[Step]:
     usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
     yield Step(0.0, HEAD, 0)
     yield Step(done - now, event(said), 1, "content")
-    yield Step(done - now, event(usage) + chunked(b"data: [DONE]\n\n") + TAIL, 0, "done")
+    # later than the token, or both came in one read and the client could not tell when the first did
+    yield Step(done - now + 0.002, event(usage) + chunked(b"data: [DONE]\n\n") + TAIL, 0, "done")

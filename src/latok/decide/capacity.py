@@ -14,7 +14,7 @@ Finney 1971) says where to measure next and when enough is known. What it does n
   after an empty start, rates up to slack ÷ T too high go unseen, and as chance may empty the queue
   once more, the lower end is lowered by twice that. Long windows count more than short ones.
 - *That a window is typical.* Near saturation one long queue may be all that a window shows, so each
-  is taken to be worth nothing with a chance of 5 %; what one window says, a second must repeat.
+  is taken to be worth nothing with a chance of 3 %; what one window says, a second must repeat.
 - *Which clause.* Each has a curve of its own; the capacity is the lowest crossing.
 """
 
@@ -38,11 +38,12 @@ _SLOPES_APART = 1.0  # standard deviation of the logarithm of the ratio of the t
 # Loads farther than this factor from the crossing say nothing about the curve's form there.
 _NEAR = 1.5
 _APART = 1.4  # a load at the SLO's edge is within this factor of the crossing
-_LUCK = 0.05  # the chance that a window shows nothing of the long run
+_LUCK = 0.03  # the chance that a window shows nothing of the long run
 _ALIKE = 1.25  # loads within this factor share their autocorrelation time
 _DOUBT = 1.0  # standard deviations by which an autocorrelation time is taken longer than estimated
 _MISSES = 3  # a first window can tell a clause once it expects so many misses at its limit
 _LEAST = 50
+_FEW = 5  # requests of a window that is kept short for want of time; twice as many at the edge
 _TAUS = 20.0  # a window this many autocorrelation times long is long
 _SLACKS = 40.0  # and this many times as long as the clause's slack, so that little goes unseen
 _MORE = 0.35  # of the requests near the crossing so far, what the next window adds
@@ -128,7 +129,7 @@ def bracket(search: Search, seen: Sequence[Seen]) -> Bracket:
     value, low, high = found[tightest].at(0.5), min(lows), min(highs)
     if search.whole:
         value, low, high = (math.floor(x + 1e-9) for x in (value, low, high))
-    unbounded = high > rows[-1].load and found[tightest].beyond > 0.005
+    unbounded = found[tightest].beyond > 0.025  # what lies there is the grid's end, not the data's
     return Bracket(
         min(value, rows[-1].load) if unbounded else value,
         low if low >= rows[0].load / _NEAR else 0.0,
@@ -218,14 +219,15 @@ def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: s
         near = sum(len(r.hits[0]) for side in _sides(search, seen, found.value) for r in side)
         long = 0.0 if search.whole else _SLACKS * search.slacks[found.clause] * per_second
         wanted = max(2.0 * wanted, long, min(_TAUS * found.tau, near), _MORE * near)
-    seconds = max(wanted / per_second, 3.0 * latency)
-    warm_up = max(2.0 * latency, 0.25 * seconds)
-    room = left - latency
-    if seconds + warm_up > room / 2.0 and seen:  # a few windows that fit, not one that does not
-        shrink = max(room / 2.0, min(room, 8.0 * latency)) / (seconds + warm_up)
-        seconds, warm_up = seconds * min(shrink, 1.0), warm_up * min(shrink, 1.0)
-    if seconds * per_second < 10 and seen:
-        return Stop(f"the budget of {search.budget:g} s is spent")
+    edge = why == "the SLO's edge"
+    room = left - latency  # what is in flight at the end is awaited
+    # a few windows that fit, not one that does not; most of the budget is for the edge
+    most = room / (2.0 if edge else 8.0)
+    least = max((2 * _FEW if edge else _FEW) / per_second, 3.0 * latency)
+    seconds = max(min(wanted / per_second, 0.8 * most), least)
+    warm_up = max(min(0.25 * seconds, 0.2 * most), 2.0 * latency)
+    if seen and seconds + warm_up > room:
+        return Stop("the budget is spent")
     return Hold(load, seconds, warm_up, why)
 
 

@@ -332,7 +332,7 @@ def capacity_lines(found: Capacity) -> list[str]:
     if found.open is not None:
         said = _limit(found.open.rate, found.open.ci95, f"a second ({found.open.arrivals})")
         lines.append(f"Open loop: {said}; {_why(found.open)}.")
-    if found.headroom and found.open is not None:
+    if found.headroom and found.headroom > 0.005 and found.open is not None:
         kept = found.open.rate * (1.0 - found.headroom)
         lines.append(
             f"Headroom: {share(found.headroom)}. Its arrivals are burstier than those that were "
@@ -345,7 +345,8 @@ def _limit(value: float, interval: tuple[float, float | None], unit: str) -> str
     low, high = interval
     slots = unit == "at a time"
     if high is None:
-        return f"{value if slots else figure(value)} {unit} or more"
+        said = (str(value), str(low)) if slots else (figure(value), figure(low))
+        return f"about {said[0]} {unit} (95 %: {said[1]} or more)"
     if not value:
         return "none"
     if slots:
