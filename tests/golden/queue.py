@@ -33,5 +33,5 @@ def queue(asked: Asked) -> Iterator[Step]:
     usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
     yield Step(0.0, HEAD, 0)
     yield Step(done - now, event(said), 1, "content")
-    # later than the token, or both came in one read and the client could not tell when the first did
+    # later than the token: of two in one read the client cannot tell when the first came
     yield Step(done - now + 0.002, event(usage) + chunked(b"data: [DONE]\n\n") + TAIL, 0, "done")

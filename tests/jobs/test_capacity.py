@@ -43,10 +43,10 @@ def searched(*words: str, runs: Path) -> list[dict[str, Any]]:
     if said.returncode == 5:
         pytest.skip(f"the client was too late: {said.stderr}")
     assert said.returncode == 0, said.stderr
-    found = json.loads(said.stdout)
+    found: dict[str, Any] = json.loads(said.stdout)
     if "the client was the limit" in said.stdout:
         pytest.skip("the client was too late")
-    return found["capacities"] if "capacities" in found else [found]
+    return list(found.get("capacities", [found]))
 
 
 def test_one_json_object_answers_for_both_loops(url: str, tmp_path: Path) -> None:
