@@ -218,6 +218,7 @@ def test_a_capacity_is_said_with_its_interval_and_what_ends_it() -> None:
 
 def test_no_capacity_and_no_limit_are_said() -> None:
     assert "none" in capacity(slots(0, 0, 0), None)[0]
+    assert "0 at a time (95 %: 0 to 1)" in capacity(slots(0, 0, 1), None)[0]
     why = "the limit of 64 was not reached by the SLO"
     (line,) = capacity(slots(64, 60, None, why), None)
     assert line == f"Closed loop: about 64 at a time (95 %: 60 or more); {why}."

@@ -111,7 +111,7 @@ class _Part:
 
 def _part(session: Session, loop: str, asked: Experiment, watcher: Watcher) -> _Part:
     app, note = session.fit(asked.profile(asked.app), asked.scale)
-    if note:
+    if note and loop == asked.loops[0]:
         watcher.say(note)
     whole, alone = loop == "closed", max(session.found.seconds, 1e-3)
     search = Search(

@@ -347,7 +347,7 @@ def _limit(value: float, interval: tuple[float, float | None], unit: str) -> str
     if high is None:
         said = (str(value), str(low)) if slots else (figure(value), figure(low))
         return f"about {said[0]} {unit} (95 %: {said[1]} or more)"
-    if not value:
+    if not high:
         return "none"
     if slots:
         return f"{value} {unit} (95 %: {low} to {high})"
