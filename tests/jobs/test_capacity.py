@@ -115,7 +115,7 @@ def test_three_searches_in_real_time_find_what_the_law_says(url: str, tmp_path: 
     for servers, wait, quantile in ((4, 0.05, 90), (8, 0.05, 90), (8, 0.025, 80)):
         words = (
             "--model", f"queue:servers={servers},service=0.05", "--open", "--seed", str(servers),
-            "--slo", f"ttft_user.p{quantile}<{50 + 1000 * wait:g}ms", "--budget", "12s",
+            "--slo", f"ttft_user.p{quantile}<{50 + 1000 * wait:g}ms", "--budget", "9s",
         )  # fmt: skip
         (found,) = searched(url, *words, runs=tmp_path / f"{servers}-{quantile}")
         (low, high), true = found["open"]["ci95"], capacity(wait, quantile / 100, servers, 0.05)

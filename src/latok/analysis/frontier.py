@@ -163,15 +163,17 @@ def _load(point: Point) -> float:
 
 
 def behind(mine: Sequence[Point], other: Sequence[Point]) -> bool:
-    """Whether a target is beaten on both axes, beyond the intervals, at every load that both were
-    measured at; at three of them at least."""
+    """Whether a target is beaten on both axes, beyond the intervals, at every load at which both
+    targets have intervals; at three of them at least."""
     theirs = {str(point.load): point for point in other if point.valid}
-    both = [(p, theirs[str(p.load)]) for p in mine if p.valid and str(p.load) in theirs]
-    return len(both) >= 3 and all(_clearly(b, a) for a, b in both)
+    pairs = [(p, theirs[str(p.load)]) for p in mine if p.valid and str(p.load) in theirs]
+    known = [(a, b) for p, q in pairs if (a := _intervals(p)) and (b := _intervals(q))]
+    return len(known) >= 3 and all(
+        lower[1] < higher[0] for a, b in known for lower, higher in zip(a, b, strict=True)
+    )
 
 
-def _clearly(better: Point, worse: Point) -> bool:
-    """Whether the intervals of both axes lie apart."""
-    a, b = better.metrics["speed"].ci95.get("p50"), worse.metrics["speed"].ci95.get("p50")
-    c, d = better.throughput.ci95, worse.throughput.ci95
-    return bool(a and b and c and d and a[0] > b[1] and c[0] > d[1])
+def _intervals(point: Point) -> tuple[Interval, Interval] | None:
+    """Of one user's speed and of everybody's throughput; None where one of them is not known."""
+    speed, rate = point.metrics["speed"].ci95.get("p50"), point.throughput.ci95
+    return (speed, rate) if speed and rate else None

@@ -66,6 +66,8 @@ def capacity(asked: Experiment, watcher: Watcher | None = None) -> Found:
     points = [point for each in found for point in each.points]
     if not points and not complete:
         raise KeyboardInterrupt
+    if points:
+        _write(folder, found)  # with why each search ended
     if complete and not any(point.valid for point in points):
         raise InvalidError("no point is valid: " + "; ".join(points[0].instrument.why))
     return Found(found, folder, complete)

@@ -158,7 +158,8 @@ class _Work:
         # what the parts before left, or a loser did not need, is there for the others
         others = sum(sum(p.costs) for p in self._state.parts if p is not part)
         waiting = sum(not p.stopped for p in self._state.parts)
-        share = sum(part.costs) + max(asked.budget - others - sum(part.costs), 0.0) / waiting
+        spent = sum(part.costs)
+        share = round(spent + max(asked.budget - others - spent, 0.0) / waiting, 1)
         app, note = session.fit(asked.profile(part.app), asked.scale)
         if note and note not in self._state.notes:
             self._state.notes.append(note)
