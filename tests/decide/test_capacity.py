@@ -15,13 +15,13 @@ def test_the_interval_covers_the_truth_of_a_queue() -> None:
     """A small version of benchmarks/capacity_search.py."""
     laws = [Law(1, 1.0, 2.0, 0.95), Law(2, 1.0, 1.0, 0.9), Law(4, 1.0, 1.0, 0.95)]
     covered = []
-    for seed in range(9):
+    for seed in range(6):
         law = laws[seed % 3]
         found = searched(law, seed=seed).found
         assert found.high is not None
         assert found.precision <= 0.1
         covered.append(found.low <= law.capacity <= found.high)
-    assert sum(covered) >= 8
+    assert sum(covered) >= 5
 
 
 def cliff(edge: int, load: float, count: int = 60) -> Seen:
