@@ -6,11 +6,14 @@ Requests arrive at random (Poisson); each takes one of `servers` for `service` s
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import poisson
+
+from latok.decide.capacity import Bracket, Search, Seen, Stop, bracket, next_hold
 
 Floats = NDArray[np.float64]
 
@@ -28,19 +31,6 @@ def waits(rate: float, servers: int, service: float, count: int, *, seed: int) -
         steps = service * np.arange(len(lane))
         started[first::servers] = np.maximum.accumulate(lane - steps) + steps
     return started - due
-
-
-def closed_times(users: int, servers: int, service: float, count: int) -> Floats:
-    """Seconds that each of `count` whole requests takes where `users` ask one after another."""
-    free = np.zeros(servers)
-    ready = np.linspace(0.0, service, users, endpoint=False)
-    taken = np.empty(count)
-    for n in range(count):
-        user, server = int(ready.argmin()), int(free.argmin())
-        end = max(free[server], ready[user]) + service
-        taken[n] = end - ready[user]
-        free[server] = ready[user] = end
-    return taken
 
 
 def share_within(wait: float, rate: float, servers: int, service: float) -> float:
@@ -87,3 +77,59 @@ def capacity(wait: float, quantile: float, servers: int, service: float) -> floa
             xtol=1e-6 * top,
         )
     )
+
+
+# --- a search, played in virtual time ------------------------------------------------------------
+
+
+class Law(NamedTuple):
+    """An M/D/c server and a clause: the share `quantile` waits no longer than `wait` seconds."""
+
+    servers: int
+    service: float
+    wait: float
+    quantile: float
+
+    @property
+    def capacity(self) -> float:
+        return capacity(self.wait, self.quantile, self.servers, self.service)
+
+    def held(self, rate: float, seconds: float, warm_up: float, *, seed: int) -> Seen:
+        """A window of `seconds` after `warm_up` seconds, from an empty server."""
+        before, inside = int(rate * warm_up), max(int(rate * seconds), 1)
+        waited = waits(rate, self.servers, self.service, before + inside, seed=seed)[before:]
+        latency = self.service + float(np.median(waited))
+        hits = (waited <= self.wait).astype(np.float64)
+        return Seen(rate, (hits,), latency, seconds + warm_up, seconds + warm_up)
+
+
+class Searched(NamedTuple):
+    """What a search found, from how many requests, warm-up included."""
+
+    found: Bracket
+    requests: int
+    seen: list[Seen]
+    stopped: str
+
+
+def search_of(law: Law, *, precision: float = 0.1, budget: float = math.inf) -> Search:
+    return Search(
+        quantiles=(law.quantile,),
+        slacks=(law.wait,),
+        whole=False,
+        first=0.5 / law.service,
+        highest=1e6,
+        alone=law.service,
+        budget=budget,
+        precision=precision,
+    )
+
+
+def searched(law: Law, *, seed: int, precision: float = 0.1, budget: float = math.inf) -> Searched:
+    """Plays a search to its end. Another `seed` is another world."""
+    search, seen, requests = search_of(law, precision=precision, budget=budget), [], 0
+    while not isinstance(step := next_hold(search, seen), Stop):
+        took = law.held(step.load, step.seconds, step.warm_up, seed=seed * 1000 + len(seen))
+        seen.append(took)
+        requests += round(step.load * took.held)
+    return Searched(bracket(search, seen), requests, seen, step.why)

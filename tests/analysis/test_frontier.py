@@ -6,9 +6,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latok.analysis.frontier import AXES, frontier, knee
+from latok.analysis.frontier import AXES, behind, frontier, knee, knee_interval, saturation
 from latok.analysis.metrics import point
 from latok.analysis.point import Point, value_of
+from latok.records import Closed
 from tests.simulated import closed
 
 BASE = point(*closed(1, 20.0))
@@ -69,3 +70,67 @@ def test_a_point_that_does_not_know_an_axis_is_left_out() -> None:
         BASE, throughput=msgspec.structs.replace(BASE.throughput, output_tokens_per_s=None)
     )
     assert frontier([unknown]) == []
+
+
+# --- how sure ------------------------------------------------------------------------------------
+
+
+def known(users: int, speed: float, throughput: float, within: float, name: str = "") -> Point:
+    """A point at a load, both of its places known to ± a share."""
+    found, replace = at(users, speed, throughput), msgspec.structs.replace
+    edges = [(v * (1.0 - within), v * (1.0 + within)) for v in (speed, throughput)]
+    return replace(
+        found,
+        id=f"{name}{users}",
+        load=Closed(users),
+        metrics=found.metrics | {"speed": replace(found.metrics["speed"], ci95={"p50": edges[0]})},
+        throughput=replace(found.throughput, ci95=edges[1]),
+    )
+
+
+BENT = ((1, 100, 100), (2, 95, 190), (4, 85, 330), (8, 50, 380), (16, 20, 400))
+
+
+def test_a_knee_that_is_known_well_lies_at_one_load() -> None:
+    assert knee_interval([known(*place, 0.001) for place in BENT]) == (4.0, 4.0)
+
+
+def test_a_knee_that_is_known_badly_lies_between_loads() -> None:
+    found = knee_interval([known(*place, 0.4) for place in BENT])
+    assert found is not None
+    assert found[0] < 4.0 < found[1]
+
+
+def test_without_a_knee_there_is_no_interval_of_it() -> None:
+    assert knee_interval([known(*place, 0.1) for place in BENT[:2]]) is None
+
+
+def test_saturation_is_the_most_of_any_load_and_its_interval_holds_it() -> None:
+    found = saturation([known(*place, 0.05) for place in BENT])
+    assert found is not None
+    assert (found.output_tokens_per_s, found.point) == (400, "16")
+    low, high = found.ci95
+    assert 370 < low < 400 < high < 430
+
+
+def test_the_best_of_many_alike_was_lucky_and_the_interval_knows() -> None:
+    one = saturation([known(1, 10, 100, 0.1)])
+    many = saturation([known(n, 10, 100, 0.1, str(n)) for n in range(1, 20)])
+    assert one is not None
+    assert many is not None
+    assert many.ci95[1] > one.ci95[1]
+
+
+def test_nothing_valid_has_no_saturation() -> None:
+    assert saturation([at(1, 9.0, 9.0, valid=False)]) is None
+
+
+def test_behind_is_who_is_beaten_everywhere_beyond_the_intervals() -> None:
+    mine = [known(*place, 0.02) for place in BENT[:3]]
+    faster = [known(n, 1.2 * s, 1.2 * t, 0.02, "b") for n, s, t in BENT[:3]]
+    alike = [known(n, 1.02 * s, 1.02 * t, 0.02, "c") for n, s, t in BENT[:3]]
+    assert behind(mine, faster)
+    assert not behind(faster, mine)
+    assert not behind(mine, alike)
+    assert not behind(mine[:2], faster[:2])  # two loads are too few to judge by
+    assert not behind(mine, [*faster[:2], alike[2]])

@@ -17,6 +17,14 @@ def by_model(asked: Asked) -> Iterable[Step]:
     return SCRIPTS.get(model.partition(":")[0], steady)(asked)
 
 
+def slowed(asked: Asked) -> Iterable[Step]:
+    """`by_model`, but what would be slowing from some request on is slow from the first."""
+    if not asked.body:
+        return by_model(asked)
+    model = str(asked.body["model"]).replace("from=", "after=")
+    return by_model(asked._replace(body={**asked.body, "model": model}))
+
+
 def slowing(asked: Asked) -> Iterable[Step]:
     """Steady, and slower by a share from a request on: `slowing:ttft=0.1,gap=0.02,from=99,by=0.2`;
     with `until` as well, up to that one. The server counts all that it was ever asked to answer."""

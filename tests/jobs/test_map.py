@@ -108,6 +108,19 @@ def test_several_targets_make_one_map(url: str, tmp_path: Path) -> None:
     assert len(json.loads(said.stdout)["points"]) == 4
 
 
+def test_a_target_that_is_clearly_behind_stops_early(url: str, tmp_path: Path) -> None:
+    with golden("tests.golden.scripts:slowed") as slow:
+        said = run(
+            "map", url, slow, "--model", "slowing:ttft=0.02,gap=0.005,from=99999,by=1", *SHORT,
+            "--budget", "12s", "--highest", "4", "--runs", str(tmp_path), "--json",
+        )  # fmt: skip
+    assert said.returncode == 0, said.stderr
+    found = msgspec.json.decode(said.stdout, type=Map)
+    assert f"{slow}: clearly behind {url} at every load" in found.stopped
+    assert found.saturation is not None
+    assert found.saturation.ci95[0] <= found.saturation.output_tokens_per_s
+
+
 def test_all_apps_make_a_map_each(url: str, tmp_path: Path) -> None:
     said = mapped(url, tmp_path, "--app", "all", "--budget", "3s", "--highest", "1")
     assert said.returncode == 0, said.stderr

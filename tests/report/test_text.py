@@ -9,6 +9,8 @@ import pytest
 from rich.console import Console
 
 from latok.analysis import metrics
+from latok.analysis.capacity import Capacity, Rate, Slots
+from latok.analysis.frontier import Saturation
 from latok.analysis.point import Point
 from latok.report import text
 from tests.report.samples import Measured, drive, manifest_of, map_of
@@ -182,3 +184,60 @@ def test_the_live_view_grows_with_the_map(chat: Measured) -> None:
     assert "throughput ↑" in said
     for point in chat.map.points:
         assert text.milliseconds(point.metrics["ttft"].p50) in said
+
+
+# --- a capacity, and how sure a map is -----------------------------------------------------------
+
+
+def capacity(closed: Slots | None, rate: Rate | None, headroom: float | None = None) -> list[str]:
+    return text.capacity_lines(
+        Capacity(
+            app="chat",
+            target="server",
+            slo="ttft.p95<1s",
+            closed=closed,
+            open=rate,
+            tightest="ttft.p95<1s",
+            headroom=headroom,
+            points=(),
+        )
+    )
+
+
+def slots(value: int, low: int, high: int | None, stopped: str = "the budget is spent") -> Slots:
+    return Slots(concurrency=value, ci95=(low, high), tightest="ttft.p95<1s", stopped=stopped)
+
+
+def test_a_capacity_is_said_with_its_interval_and_what_ends_it() -> None:
+    (line,) = capacity(slots(14, 12, 16), None)
+    assert line == (
+        "Closed loop: 14 at a time (95 %: 12 to 16); then ttft.p95<1s is missed (the budget is "
+        "spent)."
+    )
+
+
+def test_no_capacity_and_no_limit_are_said() -> None:
+    assert "none" in capacity(slots(0, 0, 0), None)[0]
+    assert "0 at a time (95 %: 0 to 1)" in capacity(slots(0, 0, 1), None)[0]
+    why = "the limit of 64 was not reached by the SLO"
+    (line,) = capacity(slots(64, 60, None, why), None)
+    assert line == f"Closed loop: about 64 at a time (95 %: 60 or more); {why}."
+    assert capacity(None, None) == ["Nothing valid was measured."]
+
+
+def test_headroom_is_said_where_there_is_some() -> None:
+    rate = Rate(rate=10.0, ci95=(9.0, 11.0), arrivals="poisson", tightest="x", stopped="y")
+    assert "; 8.00 a second keeps" in capacity(None, rate, 0.2)[1]
+    assert len(capacity(None, rate, 0.001)) == 1
+
+
+def test_a_map_says_how_sure_its_knee_and_its_saturation_are(chat: Measured) -> None:
+    found = chat.map
+    sure = msgspec.structs.replace(
+        found, knee_ci=(4.0, 12.0), saturation=Saturation(812.4, (790.0, 850.0), found.points[0].id)
+    )
+    knee, saturation = text.map_lines(sure)
+    assert knee.startswith("Knee: ")
+    assert knee.endswith("at a time (95 %: 4 to 12).")
+    assert saturation == "Saturation: 812 tokens/s (95 %: 790 to 850)."
+    assert text.map_lines(msgspec.structs.replace(found, knee_ci=None)) == []

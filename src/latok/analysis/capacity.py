@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 import numpy as np
 
-from latok.analysis.point import Interval, Point
+from latok.analysis.point import Point
 from latok.workload.lengths import Lengths
 
 
@@ -70,29 +68,3 @@ def spread_of(lengths: Lengths) -> float:
     """Standard deviation ÷ mean, from 199 quantiles."""
     values = np.asarray([lengths.quantile((n + 0.5) / 199) for n in range(199)])
     return float(values.std() / values.mean())
-
-
-def saturation(points: Sequence[Point]) -> tuple[float, Interval] | None:
-    """The most output tokens per second that any valid load brought, with its interval.
-
-    Each point's throughput is drawn from its own interval (normal; Efron 1979, parametric), and the
-    most of each draw taken: the chance that another level is truly the best is in it.
-    """
-    known = [p.throughput for p in points if p.valid and p.throughput.output_tokens_per_s]
-    if not known:
-        return None
-    drawn = np.asarray([_drawn(t.output_tokens_per_s, t.ci95, n) for n, t in enumerate(known)])
-    low, high = np.quantile(drawn.max(axis=0), (0.025, 0.975))
-    best = max(t.output_tokens_per_s or 0.0 for t in known)
-    # the best of several noisy values is too high by chance; it is not outside of its interval
-    return best, (min(float(low), best), max(float(high), best))
-
-
-DRAWS = 400
-
-
-def _drawn(value: float | None, interval: Interval | None, seed: int) -> np.ndarray:
-    """Values as they might have been measured: normal, with the interval's width."""
-    value = value or 0.0
-    deviation = 0.0 if interval is None else (interval[1] - interval[0]) / (2 * 1.96)
-    return np.maximum(value + deviation * np.random.default_rng(seed).normal(size=DRAWS), 1e-9)

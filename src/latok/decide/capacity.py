@@ -13,6 +13,8 @@ Finney 1971) says where to measure next and when enough is known. What it does n
   each second, and until that is the clause's slack nobody sees it. In a window that ends T seconds
   after an empty start, rates up to slack ÷ T too high go unseen, and as chance may empty the queue
   once more, the lower end is lowered by twice that. Long windows count more than short ones.
+- *That a window is typical.* Near saturation one long queue may be all that a window shows, so each
+  is taken to be worth nothing with a chance of 3 %; what one window says, a second must repeat.
 - *Which clause.* Each has a curve of its own; the capacity is the lowest crossing.
 """
 
@@ -30,18 +32,22 @@ from latok.analysis.stats import Floats
 _STEP = 0.01  # of the grid of crossings, in the logarithm of the load
 # Slopes, in standard deviations of the probit for a load e times as high: from a share that hardly
 # feels the load (1.6 points for 10 % at p95 are 1) to a cliff.
-_SLOPES = np.geomspace(0.3, 300.0, 24)
+_SLOPES = np.append(np.geomspace(0.3, 300.0, 24), 1e4)
+_CLIFF = 0.2  # the chance that it is a cliff on both sides, as where one more user starts a queue
 _SLOPES_APART = 1.0  # standard deviation of the logarithm of the ratio of the two slopes
 # Loads farther than this factor from the crossing say nothing about the curve's form there.
 _NEAR = 1.5
+_APART = 1.4  # a load at the SLO's edge is within this factor of the crossing
+_LUCK = 0.03  # the chance that a window shows nothing of the long run
 _ALIKE = 1.25  # loads within this factor share their autocorrelation time
 _DOUBT = 1.0  # standard deviations by which an autocorrelation time is taken longer than estimated
 _MISSES = 3  # a first window can tell a clause once it expects so many misses at its limit
 _LEAST = 50
+_FEW = 5  # requests of a window that is kept short for want of time; twice as many at the edge
 _TAUS = 20.0  # a window this many autocorrelation times long is long
 _SLACKS = 40.0  # and this many times as long as the clause's slack, so that little goes unseen
 _MORE = 0.35  # of the requests near the crossing so far, what the next window adds
-_TOLD = 4.0  # the misses, each by itself, that an interval is based on at the least
+_WINDOWS = 3  # on each side of the crossing at the least: one that was lucky does not decide
 _P100 = 0.999  # no sample can show that none fails; a p100 is searched as a p99.9
 
 
@@ -123,7 +129,7 @@ def bracket(search: Search, seen: Sequence[Seen]) -> Bracket:
     value, low, high = found[tightest].at(0.5), min(lows), min(highs)
     if search.whole:
         value, low, high = (math.floor(x + 1e-9) for x in (value, low, high))
-    unbounded = high > rows[-1].load and found[tightest].beyond > 0.005
+    unbounded = found[tightest].beyond > 0.025  # what lies there is the grid's end, not the data's
     return Bracket(
         min(value, rows[-1].load) if unbounded else value,
         low if low >= rows[0].load / _NEAR else 0.0,
@@ -140,22 +146,25 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
         return _hold(search, seen, search.first, left, "a light load")
     found = bracket(search, seen)
     loads = sorted(row.load for row in seen)
-    if found.high is None or _holds(search, max(seen)):
+    if all(_holds(search, row) for row in seen if row.load == loads[-1]):
         if loads[-1] >= search.highest:
             return Stop(f"the limit of {search.highest:g} was not reached by the SLO")
         if found.high is None or found.value >= loads[-1] / 1.05:
             return _hold(search, seen, min(2.0 * loads[-1], search.highest), left, "twice the load")
+    # once missed may have been bad luck: then there is no upper end yet
+    high = loads[-1] if found.high is None else found.high
     if found.low < loads[0]:
-        if search.whole and loads[0] <= 1 and found.high < 1:
+        if search.whole and loads[0] <= 1 and high < 1:
             return Stop("even one at a time does not meet it")
-        if not search.whole and found.high * search.alone < 0.01:
+        if not search.whole and high * search.alone < 0.01:
             return Stop("even one request at a time with long pauses does not meet it")
         lower = max(math.floor(loads[0] / 4), 1) if search.whole else loads[0] / 4.0
         if lower < loads[0]:
             return _hold(search, seen, lower, left, "a quarter of the load")
     if _known(search, seen, found):
         return Stop(f"the interval is within {search.precision:.0%}")
-    return _hold(search, seen, _edge(search, seen, found), left, "the SLO's edge")
+    load = _edge(search, seen, found._replace(high=high))
+    return _hold(search, seen, load, left, "the SLO's edge")
 
 
 def _holds(search: Search, row: Seen) -> bool:
@@ -169,33 +178,33 @@ def _known(search: Search, seen: Sequence[Seen], found: Bracket) -> bool:
     """Whether the interval is as narrow as asked, and seen from both sides more than once."""
     if search.whole and found.low == found.high:
         return True
-    below, above = _sides(seen, found.value)
-    if found.precision > search.precision or min(len(below), len(above)) < 2:
-        return False
-    told = sum(len(row.hits[found.clause]) for row in (*below, *above)) / found.tau
-    return told * (1.0 - min(search.quantiles[found.clause], _P100)) >= _TOLD
+    below, above = _sides(search, seen, found.value)
+    return found.precision <= search.precision and min(len(below), len(above)) >= _WINDOWS
 
 
-def _sides(seen: Sequence[Seen], value: float) -> tuple[list[Seen], list[Seen]]:
-    near = [row for row in seen if value / _NEAR <= row.load <= value * _NEAR]
+def _sides(search: Search, seen: Sequence[Seen], value: float) -> tuple[list[Seen], list[Seen]]:
+    """What was held near a crossing: below it, and above. The next whole number is near."""
+    top = max(value * _NEAR, value + search.whole)
+    near = [row for row in seen if value / _NEAR <= row.load <= top]
     return [r for r in near if r.load <= value], [r for r in near if r.load > value]
 
 
 def _edge(search: Search, seen: Sequence[Seen], found: Bracket) -> float:
-    """The less known side of the crossing, within the interval but not closer than is asked."""
+    """The less known side of the crossing, within the interval but not closer than is asked: at the
+    crossing itself nothing is told of the slope."""
     assert found.high is not None
-    if found.high > _NEAR * found.low and not search.whole:
-        return min(found.value, search.highest)
-    below, above = ([len(r.hits[0]) for r in side] for side in _sides(seen, found.value))
-    apart = search.precision / 2.0
-    lower = min(math.sqrt(max(found.low, 1e-9) * found.value), found.value * (1.0 - apart))
-    upper = max(math.sqrt(found.high * max(found.value, 1e-9)), found.value * (1.0 + apart))
-    load = lower if sum(below) <= sum(above) else upper
+    sides = _sides(search, seen, found.value)
+    below, above = (sum(len(row.hits[0]) for row in side) for side in sides)
+    apart, value = 1.0 + search.precision / 2.0, max(found.value, 1e-9)
+    down = min(max(math.sqrt(value / max(found.low, 1e-9)), apart), _APART)
+    up = min(max(math.sqrt(found.high / value), apart), _APART)
     if not search.whole:
-        return min(load, search.highest)
-    # the crossing lies between `value` and the next whole number
-    load = max(math.floor(lower), 1) if load == lower else math.ceil(upper)
-    return min(max(load, 1), search.highest)
+        load = value / down if below <= above else value * up
+    elif below <= above:
+        load = max(math.ceil(value / down), 1)
+    else:  # the crossing lies between `value` and the next whole number
+        load = max(math.floor((value + 1.0) * up), math.floor(value) + 1)
+    return min(load, search.highest)
 
 
 def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: str) -> Hold | Stop:
@@ -207,17 +216,18 @@ def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: s
         wanted = max(wanted, 2.0 * load)
     if why == "the SLO's edge":
         found = bracket(search, seen)
-        near = sum(len(r.hits[0]) for side in _sides(seen, found.value) for r in side)
+        near = sum(len(r.hits[0]) for side in _sides(search, seen, found.value) for r in side)
         long = 0.0 if search.whole else _SLACKS * search.slacks[found.clause] * per_second
         wanted = max(2.0 * wanted, long, min(_TAUS * found.tau, near), _MORE * near)
-    seconds = max(wanted / per_second, 3.0 * latency)
-    warm_up = max(2.0 * latency, 0.25 * seconds)
-    room = left - latency
-    if seconds + warm_up > room / 2.0 and seen:  # a few windows that fit, not one that does not
-        shrink = max(room / 2.0, min(room, 8.0 * latency)) / (seconds + warm_up)
-        seconds, warm_up = seconds * min(shrink, 1.0), warm_up * min(shrink, 1.0)
-    if seconds * per_second < 10 and seen:
-        return Stop(f"the budget of {search.budget:g} s is spent")
+    edge = why == "the SLO's edge"
+    room = left - latency  # what is in flight at the end is awaited
+    # a few windows that fit, not one that does not; most of the budget is for the edge
+    most = room / (2.0 if edge else 8.0)
+    least = max((2 * _FEW if edge else _FEW) / per_second, 3.0 * latency)
+    seconds = max(min(wanted / per_second, 0.8 * most), least)
+    warm_up = max(min(0.25 * seconds, 0.2 * most), 2.0 * latency)
+    if seen and seconds + warm_up > room:
+        return Stop("the budget is spent")
     return Hold(load, seconds, warm_up, why)
 
 
@@ -272,7 +282,7 @@ def _posterior(
 ) -> _Crossing:
     """The weight of each crossing, the slopes integrated out. Only the loads `near` form the curve;
     the others, each with the slope that suits it best, say on which side of it they lie."""
-    from scipy.special import log_ndtr, ndtri
+    from scipy.special import log_ndtr, ndtri, xlogy
 
     grid = np.arange(logs[0] - 2.0, logs[-1] + 2.0, _STEP)
     sides = np.zeros((2, len(grid), len(_SLOPES)))
@@ -280,6 +290,8 @@ def _posterior(
         away = log - grid
         probit = ndtri(quantile) - away[:, None] * _SLOPES
         fits = count * (share * log_ndtr(probit) + (1.0 - share) * log_ndtr(-probit))
+        fits -= count * (xlogy(share, share) + xlogy(1.0 - share, 1.0 - share))
+        fits = np.logaddexp(fits, math.log(_LUCK))  # so no window outweighs all the others
         if not formed:
             fits = np.repeat(fits.max(axis=1, keepdims=True), len(_SLOPES), axis=1)
         sides[0] += np.where(away[:, None] <= 0, fits, 0.0)
@@ -288,6 +300,8 @@ def _posterior(
     likely = np.exp(sides - best)
     ratio = np.log(_SLOPES[:, None] / _SLOPES)
     prior = np.exp(-0.5 * (ratio / _SLOPES_APART) ** 2)
+    prior[-1] = prior[:, -1] = 0.0
+    prior[-1, -1] = prior.sum() * _CLIFF / (1.0 - _CLIFF)
     log_weight = np.log(np.einsum("gb,bh,gh->g", likely[0], prior, likely[1]) + 1e-300)
     log_weight += best[0, :, 0] + best[1, :, 0]
     weight = np.exp(log_weight - log_weight.max())
@@ -297,16 +311,14 @@ def _posterior(
 
 
 def _taus(logs: Floats, hits: Sequence[Floats]) -> Floats:
-    """The autocorrelation time at each load, in requests, from the windows at loads alike; where
-    none of these has both hits and misses, from the nearest that has."""
+    """The autocorrelation time at each load, in requests, from the windows at loads alike that have
+    both hits and misses; 1 where there are none (far below the crossing queues are short)."""
     varied = [n for n, h in enumerate(hits) if 0.0 < float(np.mean(h)) < 1.0]
     taus = np.ones(len(hits))
-    for n in range(len(hits)):
-        if not varied:
-            break
-        nearest = min(abs(logs[n] - logs[m]) for m in varied)
-        alike = [m for m in varied if abs(logs[n] - logs[m]) <= max(nearest, math.log(_ALIKE))]
-        taus[n] = min(_tau([hits[m] for m in alike]), max(len(hits[n]) / 2.0, 1.0))
+    for n, mine in enumerate(hits):
+        alike = [m for m in varied if abs(logs[n] - logs[m]) <= math.log(_ALIKE)]
+        if alike:
+            taus[n] = min(_tau([hits[m] for m in alike]), max(len(mine) / 2.0, 1.0))
     return taus
 
 

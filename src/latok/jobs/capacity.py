@@ -66,6 +66,8 @@ def capacity(asked: Experiment, watcher: Watcher | None = None) -> Found:
     points = [point for each in found for point in each.points]
     if not points and not complete:
         raise KeyboardInterrupt
+    if points:
+        _write(folder, found)  # with why each search ended
     if complete and not any(point.valid for point in points):
         raise InvalidError("no point is valid: " + "; ".join(points[0].instrument.why))
     return Found(found, folder, complete)
@@ -111,7 +113,7 @@ class _Part:
 
 def _part(session: Session, loop: str, asked: Experiment, watcher: Watcher) -> _Part:
     app, note = session.fit(asked.profile(asked.app), asked.scale)
-    if note:
+    if note and loop == asked.loops[0]:
         watcher.say(note)
     whole, alone = loop == "closed", max(session.found.seconds, 1e-3)
     search = Search(
@@ -134,9 +136,10 @@ def _search(parts: Sequence[_Part], asked: Experiment, watcher: Watcher, folder:
         part = min(waiting, key=lambda each: each.spent)
         left = asked.budget - sum(each.spent for each in parts)
         share = max(left, 0.0) / len(waiting)
-        step = next_hold(part.search._replace(budget=part.spent + share), part.seen)
-        if isinstance(step, Stop):
-            part.stopped = step.why
+        spent = sum(row.cost for row in part.seen)  # part.spent is also what was not valid
+        step = next_hold(part.search._replace(budget=spent + share), part.seen)
+        if isinstance(step, Stop) or (part.points and not share):
+            part.stopped = step.why if isinstance(step, Stop) else "the budget is spent"
             continue
         try:
             if not _measured(part, step, asked, watcher, left, parts):
@@ -199,9 +202,22 @@ def _measured(
         seconds = found.throughput.window_s
         part.seen.append(Seen(step.load, hits, latency, seconds + step.warm_up, cost))
         _learn(part)
-    part.stopped = _end(held, part)
+    part.stopped = _end(held, part, asked)
     watcher.done(found)
-    return held.ended != "interrupted"
+    if held.ended == "interrupted":
+        return False
+    _rest(found, part, left - cost)
+    return True
+
+
+def _rest(found: Point, part: _Part, left: float) -> None:
+    """Lets a queue drain that an overload left: not every server forgets a client that is gone. Its
+    last request would have waited about as long as those of the window did."""
+    waited = (found.metrics["e2e_close"].p50 or 0.0) - part.search.alone
+    if isinstance(found.load, Open) and waited > part.search.alone and left > 0.0:
+        pause = min(waited, left / 4.0)
+        part.spent += pause
+        time.sleep(pause)
 
 
 def _learn(part: _Part) -> None:
@@ -221,7 +237,7 @@ def _learn(part: _Part) -> None:
     part.search = part.search._replace(slacks=tuple(map(slack, part.app.slo.clauses)))
 
 
-def _end(held: Held, part: _Part) -> str:
+def _end(held: Held, part: _Part, asked: Experiment) -> str:
     """Why this search must not go on after that point; empty if it may."""
     found = held.point
     refused = sum(found.errors.get(kind, 0) for kind in ("rate_limited", "overloaded"))
@@ -229,11 +245,13 @@ def _end(held: Held, part: _Part) -> str:
         return f"the engine died at {found.load}"
     if held.ended == "unfinished" and held.why and not found.counts.ok:
         return held.why
-    if len(part.points) > 1 and all(point.bent for point in part.points[-2:]):
+    if len(part.points) > 2 and all(point.bent for point in part.points[-3:]):
         return f"the client was the limit, not the target: {found.instrument.why[0]}"
     if refused == found.counts.offered > 0:
         return f"at {found.load} the target refused every request (429 or 503)"
-    return held.why
+    # a window that took longer than was thought does not end a search; what may be spent does
+    capped = asked.max_requests or asked.max_tokens_spent or asked.max_cost
+    return held.why if capped or not found.counts.ok else ""
 
 
 def _drop_losers(parts: Sequence[_Part], watcher: Watcher) -> None:

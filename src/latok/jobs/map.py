@@ -14,7 +14,7 @@ import msgspec
 
 from latok.analysis.cost import dollars, most_usd_of
 from latok.analysis.explain import Finding, explained
-from latok.analysis.frontier import AXES, Map, frontier, knee
+from latok.analysis.frontier import AXES, Map, behind, frontier, knee, knee_interval, saturation
 from latok.analysis.point import Point
 from latok.analysis.told import told
 from latok.decide.advise import advise, stands
@@ -155,7 +155,11 @@ class _Work:
     def _part(self, part: Part, session: Session) -> bool:
         """Measures one app on one target until the search stops; False if it was interrupted."""
         asked, watcher = self._asked, self._watcher
-        share = asked.budget / len(self._state.parts)
+        # what the parts before left, or a loser did not need, is there for the others
+        others = sum(sum(p.costs) for p in self._state.parts if p is not part)
+        waiting = sum(not p.stopped for p in self._state.parts)
+        spent = sum(part.costs)
+        share = round(spent + max(asked.budget - others - spent, 0.0) / waiting, 1)
         app, note = session.fit(asked.profile(part.app), asked.scale)
         if note and note not in self._state.notes:
             self._state.notes.append(note)
@@ -216,7 +220,7 @@ class _Work:
             part.runs.append(found.run)
             part.costs.append(time.monotonic() - began)
             self._why[found.id] = _why(found)
-            part.stopped = self._end(held, part, session)
+            part.stopped = self._end(held, part, session) or self._beaten(part)
             watcher.done(found)
             self._write(part.app)
             if held.ended == "interrupted":
@@ -281,6 +285,15 @@ class _Work:
             )
         return "" if found.counts.ok else f"at {found.load} no request was answered"
 
+    def _beaten(self, part: Part) -> str:
+        """The target that is clearly better wherever both were measured; empty if none is."""
+        mine = [self._points[run] for run in part.runs]
+        for other in self._state.parts:
+            theirs = [self._points[run] for run in other.runs]
+            if other is not part and other.app == part.app and behind(mine, theirs):
+                return f"clearly behind {other.target} at every load that both were measured at"
+        return ""
+
     def _map(self, name: str) -> Map:
         """The map of one app from the runs so far."""
         parts = [part for part in self._state.parts if part.app == name]
@@ -296,6 +309,8 @@ class _Work:
             points=tuple(points),
             frontier=tuple(p.id for p in best),
             knee=bend.id if bend else None,
+            knee_ci=knee_interval(points),
+            saturation=saturation(points),
             advice=advise(app.name, points, self._why),
             stopped="; ".join(f"{t}: {why}" if len(stops) > 1 else why for t, why in stops.items()),
             notes=tuple(self._state.notes),

@@ -261,12 +261,30 @@ def print_map(map: Map, console: Console) -> None:
     console.print(Text(printable(advised), style="bold"))
     console.print(Text(printable(reasons)))
     console.print()
+    for line in map_lines(map):
+        console.print(Text(line))
     if map.stopped:
         console.print(Text(f"Measured no further: {printable(map.stopped)}."))
     for note in map.notes:
         console.print(Text(f"Note: {printable(note)}."))
     if map.report:
         console.print(Text(f"Report: {printable(map.report)}"), soft_wrap=True)
+
+
+def map_lines(map: Map) -> list[str]:
+    """The knee and the saturation, with their intervals."""
+    lines = []
+    bend = next((point for point in map.points if point.id == map.knee), None)
+    if bend is not None and map.knee_ci is not None:
+        low, high = map.knee_ci
+        lines.append(f"Knee: {bend.load} (95 %: {low:g} to {high:g}).")
+    if map.saturation is not None:
+        found = map.saturation
+        lines.append(
+            f"Saturation: {figure(found.output_tokens_per_s)} tokens/s (95 %: "
+            f"{figure(found.ci95[0])} to {figure(found.ci95[1])})."
+        )
+    return lines
 
 
 def headline(advice: Advice) -> tuple[str, str]:
@@ -314,7 +332,7 @@ def capacity_lines(found: Capacity) -> list[str]:
     if found.open is not None:
         said = _limit(found.open.rate, found.open.ci95, f"a second ({found.open.arrivals})")
         lines.append(f"Open loop: {said}; {_why(found.open)}.")
-    if found.headroom and found.open is not None:
+    if found.headroom and found.headroom > 0.005 and found.open is not None:
         kept = found.open.rate * (1.0 - found.headroom)
         lines.append(
             f"Headroom: {share(found.headroom)}. Its arrivals are burstier than those that were "
@@ -325,10 +343,14 @@ def capacity_lines(found: Capacity) -> list[str]:
 
 def _limit(value: float, interval: tuple[float, float | None], unit: str) -> str:
     low, high = interval
+    slots = unit == "at a time"
     if high is None:
-        return f"at least {figure(low)} {unit}"
-    if high < 1 and unit == "at a time":
+        said = (str(value), str(low)) if slots else (figure(value), figure(low))
+        return f"about {said[0]} {unit} (95 %: {said[1]} or more)"
+    if not high:
         return "none"
+    if slots:
+        return f"{value} {unit} (95 %: {low} to {high})"
     return f"{figure(value)} {unit} (95 %: {figure(low)} to {figure(high)})"
 
 
