@@ -63,10 +63,21 @@ class PrefixCache(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
+class Component(msgspec.Struct, frozen=True, kw_only=True):
+    """Part of a typical request's time: `of` its `ttft` or its `e2e`; the parts sum to the whole."""
+
+    name: str
+    of: str
+    seconds: float
+    share: float
+    ci95: tuple[float, float] | None = None
+
+
 class Level(msgspec.Struct, frozen=True, kw_only=True):
     """So many at a time: medians of the requests, seconds. `running`: streams that ran beside each
     other, at the most. `queue`: until the step that began with its prompt; `prefill`: from there to
-    the first token, in the company that it had."""
+    the first token, in the company that it had. `components`: of the middle half of the requests,
+    by their time to the first token."""
 
     concurrency: int
     ttft: Law
@@ -74,6 +85,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     prefill: Law
     tpot: Law | None
     running: int
+    components: tuple[Component, ...] = ()
 
 
 class Mixed(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,11 +158,11 @@ def infer(seen: Sequence[Seen], *, seed: int = 0) -> Laws:
     slope = ttft_per_token(timed, seed)
     streamed = rhythm(timed.answers("decode"), slope)
     paced = decode(timed, streamed, slope, seed)
+    connects = _connections(seen)
     levels = []
     if fixed is not None and paced is not None and not is_fake(streamed):
-        pace = paced.per_token.value
-        levels = [found for each in seen if (found := _level(each, timed, fixed, pace))]
-    connects = _connections(seen)
+        pace, network = paced.per_token.value, connects[0].value if connects[0] else 0.0
+        levels = [found for each in seen if (found := _level(each, timed, fixed, pace, network))]
     return Laws(
         connect_s=connects[0],
         tls_s=connects[1],
@@ -391,7 +403,9 @@ def _misfit(s: Floats, y: Floats, size: int, per_token: float) -> float:
 # --- in company ----------------------------------------------------------------------------------
 
 
-def _level(each: Seen, timed: Timed, law: Prefill, pace: float) -> Level | None:
+def _level(
+    each: Seen, timed: Timed, law: Prefill, pace: float, network: float
+) -> Level | None:
     """What a load shows. A step of the engine ends for all its streams at once, so tokens arrive
     at its edges, and how long it took says how many tokens of prompts it may have read. From the
     last step back, each step is filled with the prompts whose first token it gave, and what does
@@ -416,7 +430,38 @@ def _level(each: Seen, timed: Timed, law: Prefill, pace: float) -> Level | None:
         prefill=median(prefills),
         tpot=median(tpots) if tpots else None,
         running=_running(together)[0],
+        components=_components(together, queues, timed, law, network),
     )
+
+
+def _components(
+    together: Sequence[Answer], queues: list[float], timed: Timed, law: Prefill, network: float
+) -> tuple[Component, ...]:
+    ttfts = np.array([a.ttft for a in together])
+    low, high = np.quantile(ttfts, (0.25, 0.75))
+    typical = [n for n in range(len(together)) if low <= ttfts[n] <= high]
+    fixed = max(law.fixed.value, network)
+    parts: dict[str, list[float]] = {"network": [], "front_end": [], "queue": [], "prefill": []}
+    parts |= {"delivery": [], "decode": []}
+    for n in typical:
+        a = together[n]
+        held = min((a.per_event - 1) * (timed.tpot(a) or 0.0), a.ttft)
+        known = (network, fixed - network, queues[n])
+        for name, seconds in zip(parts, known, strict=False):
+            parts[name].append(seconds)
+        parts["prefill"].append(a.ttft - sum(known) - held)
+        parts["delivery"].append(held)
+        parts["decode"].append(a.last - a.first)
+    found = []
+    for of, names in (("ttft", list(parts)[:-1]), ("e2e", list(parts))):
+        whole = sum(float(np.mean(parts[name])) for name in names)
+        for name in names:
+            seconds = float(np.mean(parts[name]))
+            if name != "delivery" or seconds > 0:
+                ci = median(parts[name]).ci95
+                share = seconds / whole
+                found.append(Component(name=name, of=of, seconds=seconds, share=share, ci95=ci))
+    return tuple(found)
 
 
 def _edges(times: Floats, together: float) -> Floats:

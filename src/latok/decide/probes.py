@@ -16,7 +16,7 @@ from latok.analysis.infer import Prefill, Timed, decode, gains, prefill, prefix_
 from latok.analysis.probed import Aim, Ask, Probe, Seen, answers
 from latok.analysis.rhythm import stalls
 
-LEVELS = (2, 8, 24)  # at a time
+LEVELS = (1, 8, 24)  # at a time
 _SHORT = 48  # tokens of a prompt that is only there to be answered
 _OWN = 24  # tokens that a prompt has of its own behind common text: an id and a question
 _STREAM = 40  # tokens of an answer whose pace is measured

@@ -165,7 +165,7 @@ def hold_point(
         patience=asked.patience(),
         most_requests=_left(asked.max_requests, spent[0]),
         most_tokens=_left(asked.max_tokens_spent, spent[1]),
-        spending=_spending(asked.max_cost, spent[2], session),
+        spending=spending_of(asked.max_cost, spent[2], session),
         limit=limit,
         cancel=asked.cancelling(),
         talk=session.talk() if app.turns.quantile(1) > 1 else None,
@@ -199,7 +199,7 @@ def hold_point(
         versions=versions(),
         prices=session.prices,
     )
-    with _writing(folder):
+    with writing(folder):
         write_manifest(folder, manifest)
     processes = asked.processes or _processes(load, cores)
     look = None
@@ -230,7 +230,7 @@ def hold_point(
             usd += spent_on(record, session.prices, margin=session.margin)
             yield record
 
-    with _writing(folder), _undisturbed() as interrupted:
+    with writing(folder), undisturbed() as interrupted:
         found = point(manifest, written(folder, counted()), run=str(folder))
         write_manifest(folder, manifest)
         for log in logs(folder / LOG):  # only now that its Parquet stands
@@ -239,7 +239,7 @@ def hold_point(
     return Held(found, ended, driven.why, requests, tokens, usd)
 
 
-def _spending(most: float | None, spent: float, session: Session) -> Spending | None:
+def spending_of(most: float | None, spent: float, session: Session) -> Spending | None:
     if most is None or not isinstance(session.prices, Hosted):
         return None
     return Spending(most_usd=max(most - spent, 0.0), prices=session.prices, margin=session.margin)
@@ -298,7 +298,7 @@ def _driven(manifest: Manifest, driven: Driven, processes: int, energy: Measured
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Raises UsageError for a disk that takes no more."""
     try:
         yield
@@ -309,7 +309,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[threading.Event]:
+def undisturbed() -> Iterator[threading.Event]:
     """While it lasts Ctrl-C only sets the event: what was measured is summarised and kept first."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
