@@ -6,6 +6,7 @@ buffer …) is made only when it is beyond doubt; `None` is an answer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -354,50 +355,65 @@ def prefix_cache(timed: Timed, law: Prefill, seed: int) -> PrefixCache | None:
 
 
 def _block(timed: Timed, law: Prefill) -> tuple[int | None, int | None]:
-    """The block's tokens, and up to which size blocks would not have been seen.
-
-    With `own` tokens behind `shared` known ones, all that is computed is own + (shared + o) mod
-    block, o being what stands before the text: a saw. Every size and every o is tried; the saw's
-    height is known, as a token costs what it costs.
-    """
-    found = _known(timed.seen, "block")
-    if len(found) < 12:
+    """The block's tokens, and up to which size blocks would not have been seen."""
+    found = saws(timed, law)
+    if not found:
         return None, None
-    s = np.array([float(a.ask.shared) for a in found])
-    y = np.array([timed.ttft(a) for a in found])
-    own = np.array([float(a.own) for a in found])
-    y = y - law.per_token.value * (own - own.min())
-    cost = {size: _misfit(s, y, size, law.per_token.value) for size in BLOCKS}
-    best = min(cost, key=lambda size: cost[size])
-    worse = {size: len(y) * np.log(cost[size] / cost[best]) for size in BLOCKS}
-    possible = [size for size in BLOCKS if worse[size] < _DECISIVE]
-    if possible == [best]:
-        return best, best
+    n = len(_known(timed.seen, "block"))
+    best = min(found.values(), key=lambda saw: saw.misfit)
+    possible = [s for s, saw in found.items() if n * np.log(saw.misfit / best.misfit) < _DECISIVE]
+    if possible == [best.size]:
+        return best.size, best.size
     if possible[0] == 1 and max(possible) <= _UNSEEN:
         return 1, max(possible)
     return None, max(possible)
 
 
-def _misfit(s: Floats, y: Floats, size: int, per_token: float) -> float:
-    """The mean absolute deviation from the saw of a block of `size` that fits best, its height
-    between half and one and a half of what the tokens cost."""
-    best = np.inf
+class Saw(NamedTuple):
+    """How well blocks of `size` explain what was seen, if a block ends after `phase` tokens of the
+    common text (and every `size` more): the mean absolute deviation of the
+    nearest nine tenths, seconds."""
+
+    size: int
+    phase: int
+    misfit: float
+
+
+def saws(timed: Timed, law: Prefill) -> dict[int, Saw]:
+    """For each size of a block how well it explains what was seen; none from too few probes.
+
+    With `own` tokens behind `shared` known ones, all that is computed is own + (shared − phase) mod
+    block: a saw, whose height is known, as a token costs what it costs.
+    """
+    found = _known(timed.seen, "block")
+    if len(found) < 12:
+        return {}
+    s = np.array([float(a.ask.shared) for a in found])
+    own = np.array([float(a.own) for a in found])
+    per_token = law.per_token.value
+    y = np.array([timed.ttft(a) for a in found]) - per_token * (own - own.min())
+    return {size: _saw(s, y, size, per_token) for size in BLOCKS}
+
+
+def _saw(s: Floats, y: Floats, size: int, per_token: float) -> Saw:
+    """The saw of a block of `size` that fits best, its height from half to one and a half of what
+    the tokens cost, on a slope: what is known costs a little, too, as attention reads it."""
+    best = Saw(size, 0, np.inf)
     tilt = s - s.mean()
-    phases = range(0, size, max(size // 64, 1))
-    for phase in phases:
-        saw = (s + phase) % size * per_token
-        height = 1.0
+    for phase in range(0, size, max(size // 64, 1)):
+        left = y - np.median(y)
         if size > 1:
-            centred, heard = saw - np.median(saw), y - np.median(y)
-            height = float(np.clip((centred @ heard) / max(centred @ centred, 1e-30), 0.5, 1.5))
-        left = y - height * saw
-        left = left - np.median(left)
-        slope = float(np.median(left[tilt != 0] / tilt[tilt != 0])) if len(s) > 2 else 0.0
-        # what is known costs a little, too: attention still reads it
-        slope = float(np.clip(slope, 0.0, 0.25 * per_token))
+            saw = (s - phase) % size * per_token
+            saw = saw - np.median(saw)
+            left = left - saw * np.clip((saw @ left) / max(saw @ saw, 1e-30), 0.5, 1.5)
+        apart = tilt != 0
+        slope = np.clip(np.median(left[apart] / tilt[apart]), 0.0, 0.25 * per_token)
         left = left - slope * tilt
-        best = min(best, float(np.abs(left - np.median(left)).mean()))
-    return max(best, 1e-9)
+        off = np.sort(np.abs(left - np.median(left)))
+        misfit = float(off[: math.ceil(0.9 * len(off))].mean())  # of hiccups nothing can be learnt
+        if misfit < best.misfit:
+            best = Saw(size, phase, max(misfit, 1e-9))
+    return best
 
 
 # --- in company ----------------------------------------------------------------------------------

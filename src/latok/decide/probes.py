@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from latok.analysis.infer import Prefill, Timed, decode, gains, prefill, prefix_cache
+from latok.analysis.infer import Prefill, Timed, decode, gains, prefill, prefix_cache, saws
 from latok.analysis.probed import Aim, Ask, Probe, Seen, answers
 from latok.analysis.rhythm import stalls
 
@@ -225,9 +225,22 @@ class _Design:
             return None
         count = 26
         step = (high - low) / count
-        points = sorted({int(low + (n + self._rng.random()) * step) for n in range(count)})
+        points = [int(low + (n + self._rng.random()) * step) for n in range(count)]
+        size, phase = self._likely_block()
+        if size > 1:
+            # where blocks of this size and of half of it end, one token less tells the most
+            half = size // 2
+            edges = [k for k in range(low, high) if (k - phase) % half in (0, half - 1)]
+            points[::2] = self._rng.sample(edges, min(len(edges), len(points[::2])))
+        points = sorted(set(points))
         asks = [Ask(known + _OWN, 1, known) for known in (high, *reversed(points))]
         return Probe("block", tuple(asks))
+
+    def _likely_block(self) -> tuple[int, int]:
+        """The size of a block that explains best what was seen so far, and its phase."""
+        found = saws(self._timed, self._law) if self._law is not None else {}
+        best = min(found.values(), key=lambda saw: saw.misfit, default=None)
+        return (best.size, best.phase) if best else (1, 0)
 
     # --- in company
 
