@@ -183,7 +183,7 @@ class Simulated:
             queue: Iterator[tuple[int, Ask]] = iter(())
         else:
             queue = iter(asks)
-            for n, _ in zip(range(probe.concurrency), probe.asks, strict=False):
+            for _ in range(min(probe.concurrency, len(asks))):
                 sends.append((start, next(queue)[0]))
         heapq.heapify(sends)
         sent: dict[int, float] = {}

@@ -55,7 +55,9 @@ class Fit(msgspec.Struct, frozen=True):
 
     def law(self, k: int, *, cannot_tell: str = "") -> Law:
         value, half = self.values[k], 1.96 * self.errors[k]
-        return Law(value=value, ci95=(value - half, value + half), n=self.n, cannot_tell=cannot_tell)
+        return Law(
+            value=value, ci95=(value - half, value + half), n=self.n, cannot_tell=cannot_tell
+        )
 
     def sigmas(self, k: int) -> float:
         """How many standard errors coefficient `k` is above 0."""
@@ -83,9 +85,7 @@ def fit(columns: Sequence[Floats], y: Floats, *, floor: float, seed: int) -> Fit
     boot = _spread_of(_huber(xs, ys, counts))
     least = scale * np.sqrt(np.diag(np.linalg.pinv(xs.T @ xs)))
     errors = np.maximum(boot, least)
-    return Fit(
-        tuple(map(float, first / units)), tuple(map(float, errors / units)), float(scale), n
-    )
+    return Fit(tuple(map(float, first / units)), tuple(map(float, errors / units)), float(scale), n)
 
 
 def _spread_of(samples: Floats) -> Floats:
@@ -101,10 +101,10 @@ def _huber(x: Floats, y: Floats, counts: Floats) -> Floats:
     squares = (x[:, :, None] * x[:, None, :]).reshape(n, k * k)
     products = x * y[:, None]
     weights = counts
-    c = np.zeros((len(counts), k))
+    c: Floats = np.zeros((len(counts), k))
     for _ in range(_ROUNDS):
         normal = (weights @ squares).reshape(-1, k, k) + 1e-12 * np.eye(k)
-        c = np.linalg.solve(normal, (weights @ products)[:, :, None])[:, :, 0]
+        c = np.asarray(np.linalg.solve(normal, (weights @ products)[:, :, None])[:, :, 0])
         left = np.abs(y - c @ x.T)
         scale = np.maximum(_SIGMA * np.median(left, axis=1), 1e-12)[:, None]
         weights = counts * np.minimum(1.0, _HUBER * scale / np.maximum(left, 1e-300))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from latok.analysis.fits import Law, median
 from latok.analysis.probed import Answer
@@ -49,80 +50,102 @@ def gaps(answer: Answer) -> Floats:
 
 
 def stalls(alone: Sequence[Answer]) -> Stalls | None:
-    """A regular stall, if there is one beyond doubt: at least five, nearly all of them on one grid
-    of times and nearly all of that grid's times, while a stream ran, with a stall."""
-    found, running = _pauses(alone)
-    if len(found) < _LEAST:
-        return None
-    at, excess = found[:, 0], found[:, 1]
-    usual = float(np.median(excess))
-    alike = np.abs(excess - usual) < 0.3 * usual
-    at, excess = at[alike], excess[alike]
-    if len(at) < _LEAST or alike.mean() < 1 - _MISSED:
-        return None
-    best = _grid(at, running, tolerance=usual)
-    if best is None:
-        return None
-    period, phase, on = best
-    step = np.round((at[on] - phase) / period)
-    each = np.diff(at[on])[np.diff(step) > 0] / np.diff(step)[np.diff(step) > 0]
-    slope = float(np.polyfit(step, at[on], 1)[0])
-    law = median(each)
-    return Stalls(
-        period=msgspec.structs.replace(law, value=slope),
-        seconds=median(excess[on], cannot_tell="shorter than a token's time is not seen"),
-        phase=phase,
-    )
+    """A regular stall, if there is one beyond doubt: at least five pauses of one length, nearly all
+    of them on one grid of times, and nearly all times of that grid, while a stream ran, with a
+    pause. Other pauses, which a busy machine has, are no argument."""
+    at, excess, running, pace = _pauses(alone)
+    for size in np.unique(excess.round(3))[::-1]:
+        alike = np.abs(excess - size) < 0.15 * size
+        if alike.sum() < _LEAST or size <= 0:
+            continue
+        found = _grid(at[alike], at[excess > 0.85 * size], running, pace)
+        if found is None:
+            continue
+        period, phase, on = found
+        times = at[alike][on]
+        steps = np.round((times - phase) / period)
+        slope, phase = np.polyfit(steps, times, 1)
+        apart = np.diff(steps) > 0
+        each = median(np.diff(times)[apart] / np.diff(steps)[apart])
+        return Stalls(
+            period=msgspec.structs.replace(each, value=float(slope)),
+            seconds=median(
+                excess[alike][on], cannot_tell="stalls shorter than a token takes are not seen"
+            ),
+            phase=float(phase),
+        )
+    return None
 
 
-def _pauses(alone: Sequence[Answer]) -> tuple[Floats, list[tuple[float, float]]]:
-    """When pauses began that are far longer than the stream's own, and by how much longer; and
-    when streams ran."""
-    rows, running = [], []
+def _pauses(
+    alone: Sequence[Answer],
+) -> tuple[Floats, Floats, list[tuple[float, float]], float]:
+    """When pauses began that are far longer than the stream's own, and by how much longer; when
+    streams ran; and how long it usually is from event to event."""
+    at, excess, running, paces = [], [], [], []
     for answer in alone:
         steps = gaps(answer)
-        if len(steps) < 8:
-            continue
-        usual = float(np.median(steps))
+        usual = float(np.median(steps)) if len(steps) >= 8 else 0.0
         if usual <= 0:
             continue
         running.append((answer.first, answer.last))
+        paces.append(usual)
         noise = 1.4826 * float(np.median(np.abs(steps - usual)))
-        limit = usual + max(8 * noise, usual)
-        for n in np.flatnonzero(steps > limit):
-            rows.append((float(answer.times[n + 1] - steps[n] + usual / 2), float(steps[n] - usual)))
-    return np.array(rows, dtype=float).reshape(-1, 2), running
+        for n in np.flatnonzero(steps > usual + max(8 * noise, usual)):
+            at.append(float(answer.times[n] + usual / 2))
+            excess.append(float(steps[n] - usual))
+    pace = float(np.median(paces)) if paces else 0.0
+    return np.array(at, dtype=float), np.array(excess, dtype=float), running, pace
 
 
 def _grid(
-    at: Floats, running: list[tuple[float, float]], tolerance: float
-) -> tuple[float, float, Floats] | None:
-    """The longest period that explains the times: its length, a time on it, which lie on it."""
+    at: Floats, all_at: Floats, running: list[tuple[float, float]], pace: float
+) -> tuple[float, float, NDArray[np.bool_]] | None:
+    """The longest period that explains the times `at`: it, a time on its grid, which lie on it."""
     span = float(at.max() - at.min())
-    lowest = max(float(np.diff(np.sort(at)).min()) * 0.95, 0.1)
-    if span < 3 * lowest:
+    apart = np.diff(np.sort(at))
+    lowest = max(0.95 * float(apart.min()), 4 * pace, 0.05)
+    if span < (_LEAST - 1) * lowest:
         return None
     # phases turn by less than 1/20 from one candidate to the next
-    count = int(min(20 * span / lowest, 40_000))
-    for frequency in np.linspace(1.5 / span, 1 / lowest, count):
-        turns = np.exp(2j * np.pi * at * frequency)
-        if abs(turns.mean()) < 0.95:
+    count = int(min(20 * span / lowest, 20_000))
+    for frequency in np.linspace((_LEAST - 1.5) / span, 1 / lowest, count):
+        turn = np.exp(2j * np.pi * at * frequency).mean()
+        if abs(turn) < 0.8:
             continue
         period = 1 / float(frequency)
-        phase = float(np.angle(turns.mean()) / (2 * np.pi)) * period
-        off = (at - phase) / period
-        near = min(0.08, max(0.02, 0.5 * tolerance / period))
-        on = np.abs(off - np.round(off)) < near
+        phase = float(np.angle(turn) / (2 * np.pi)) * period
+        near = 0.1  # of a period, and then nearer, as what lies off pulls at both
+        for nearer in (0.05, min(max(1.5 * pace / period, 0.01), 0.05)):
+            steps = np.round((at - phase) / period)
+            on = _off(at, period, phase) < near
+            if on.sum() < _LEAST or np.ptp(steps[on]) < _LEAST - 1:
+                break
+            period, phase = map(float, np.polyfit(steps[on], at[on], 1))
+            near = nearer
+        on = _off(at, period, phase) < near
         if on.sum() < _LEAST or on.mean() < 1 - _MISSED:
             continue
         margin = near * period
         due = sum(
-            max(np.floor((b - margin - phase) / period) - np.ceil((a + margin - phase) / period) + 1, 0)
+            max(
+                np.floor((b - margin - phase) / period)
+                - np.ceil((a + margin - phase) / period)
+                + 1,
+                0,
+            )
             for a, b in running
         )
-        if due and on.sum() >= (1 - _MISSED) * due:
+        met = np.unique(np.round((all_at[_off(all_at, period, phase) < near] - phase) / period))
+        if due and len(met) >= (1 - _MISSED) * due:
             return period, phase, on
     return None
+
+
+def _off(at: Floats, period: float, phase: float) -> Floats:
+    """How far times are from a grid's nearest, in periods."""
+    turns = (at - phase) / period
+    return np.asarray(np.abs(turns - np.round(turns)))
 
 
 def rhythm(alone: Sequence[Answer], ttft_per_token: Law | None) -> Rhythm | None:
@@ -155,4 +178,14 @@ def rhythm(alone: Sequence[Answer], ttft_per_token: Law | None) -> Rhythm | None
         per_burst=median(bursts),
         at_end=at_end,
         spread=float(np.median(sizes)),
+    )
+
+
+def is_fake(found: Rhythm | None) -> bool:
+    """Whether streams are made whole before their first token is sent."""
+    return (
+        found is not None
+        and found.at_end is not None
+        and found.at_end.value > 0.8
+        and (found.at_end.ci95 or (0.0, 0.0))[0] > 0.6
     )

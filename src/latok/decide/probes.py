@@ -12,7 +12,9 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from latok.analysis.infer import Prefill, Timed, decode, gains, prefill, prefix_cache, saws
+from latok.analysis.infer import decode, prefill
+from latok.analysis.known import gains, prefix_cache, saws
+from latok.analysis.laws import Prefill, Timed
 from latok.analysis.probed import Aim, Ask, Probe, Seen, answers
 from latok.analysis.rhythm import stalls
 
@@ -44,9 +46,7 @@ def outlook(limits: Limits) -> str:
     )
 
 
-def next_probe(
-    seen: Sequence[Seen], limits: Limits, *, seconds: float, seed: int
-) -> Probe | None:
+def next_probe(seen: Sequence[Seen], limits: Limits, *, seconds: float, seed: int) -> Probe | None:
     """The next probe, None when all is known or spent. `seconds`: that were spent so far."""
     design = _Design(seen, limits, seconds, seed)
     for aim in (
@@ -120,7 +120,8 @@ class _Design:
 
     def fit(self, probe: Probe) -> Probe | None:
         """The probe, if there is room for it; else as much of it as still tells something."""
-        asks, tokens = [], 0
+        asks: list[Ask] = []
+        tokens = 0
         for ask in probe.asks:
             tokens += ask.tokens + self._limits.overhead
             if len(asks) == self._requests or tokens > self._tokens:
@@ -145,7 +146,9 @@ class _Design:
         """Lengths that double, first the short, which tell how long one may be."""
         done = self._of("prefill")
         if len(done) == 0:
-            return Probe("prefill", self._shuffled([_OWN, 256 if self._room > 256 else self._room], 3))
+            return Probe(
+                "prefill", self._shuffled([_OWN, 256 if self._room > 256 else self._room], 3)
+            )
         longest = self._longest(9.0, share=0.25)
         if len(done) == 1:
             lengths = [longest // 2**k for k in range(6) if longest // 2**k > _OWN]
@@ -194,7 +197,7 @@ class _Design:
             asks = [Ask(longest + _OWN, 1, longest)]
             asks += [Ask(known + _OWN, 1, known) for known in levels for _ in range(2)]
             return Probe("cache", tuple(asks)) if levels else None
-        found = prefix_cache(self._timed, law, self._seed)
+        found = prefix_cache(self._timed, law)
         if found is None or not found.present or len(done) > 5:
             return None
         low, high = found.not_from, found.from_tokens
@@ -206,14 +209,14 @@ class _Design:
         return Probe("cache", (Ask(middle + _OWN, 1, middle),) * 3)
 
     def block(self) -> Probe | None:
-        """Known beginnings of many lengths, longest first: some caches keep only the last prompt."""
+        """Known beginnings of many lengths, longest first."""
         return None if self._of("block") else self.more_blocks()
 
     def more_blocks(self) -> Probe | None:
         done, law = self._of("block"), self._law
         if law is None:
             return None
-        found = prefix_cache(self._timed, law, self._seed)
+        found = prefix_cache(self._timed, law)
         if found is None or not found.present or found.block_tokens is not None or len(done) > 3:
             return None
         low = max(found.from_tokens or 0, _OWN)

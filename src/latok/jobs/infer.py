@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from latok.analysis.infer import Claim, Component, Laws, claims, infer
+from latok.analysis.claims import claims
+from latok.analysis.infer import infer
+from latok.analysis.laws import Claim, Component, Laws
 from latok.analysis.probed import Ask, Probe, Seen
 from latok.decide.probes import LEVELS, Limits, next_probe, outlook
 from latok.errors import TargetError, UsageError

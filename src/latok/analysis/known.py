@@ -1,0 +1,139 @@
+"""The prefix cache, seen from outside: whether prompts that begin as an earlier one are cheaper.
+
+A probe leaves a common text in the cache and then asks with beginnings of it, longest first, as
+some caches keep only the last prompt. Behind `shared` known tokens stand a few of the prompt's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from latok.analysis.fits import median
+from latok.analysis.laws import FLOOR, Prefill, PrefixCache, Timed
+from latok.analysis.probed import Aim, Answer, Seen, answers
+from latok.analysis.stats import Floats
+
+BLOCKS = (1, 8, 16, 32, 64, 128, 256, 512)  # tokens: those of engines and providers
+_UNSEEN = 16  # blocks of so many tokens may be too small to be seen, and cost as little
+_DECISIVE = 12.0  # of a log likelihood ratio, for blocks
+
+
+def _known(seen: Sequence[Seen], aim: Aim) -> list[Answer]:
+    """Answers to prompts of which something is known: the first of each probe leaves the text."""
+    return [
+        answer
+        for probe, records in seen
+        if probe.aim == aim
+        for answer in answers(
+            [Seen(msgspec.structs.replace(probe, asks=probe.asks[1:]), records[1:])], probe.aim
+        )
+    ]
+
+
+def gains(timed: Timed, law: Prefill) -> list[tuple[int, float, float]]:
+    """For each number of known tokens: the share of their time that was saved (median), and what
+    they would cost, seconds. Those whose cost drowns in the noise are left out."""
+    by_shared: dict[int, list[float]] = {}
+    for answer in _known(timed.seen, "cache"):
+        known = answer.ask.shared
+        worth = law.seconds(answer.prompt) - law.seconds(answer.prompt - known)
+        if worth > max(4 * FLOOR, 0.2 * law.fixed.value * 0.5):
+            saved = law.seconds(answer.prompt) - timed.ttft(answer)
+            by_shared.setdefault(known, []).append(saved / worth)
+    rows = []
+    for known, shares in sorted(by_shared.items()):
+        worth = law.seconds(known) - law.seconds(0)
+        rows.append((known, float(np.median(shares)), worth))
+    return rows
+
+
+def prefix_cache(timed: Timed, law: Prefill) -> PrefixCache | None:
+    """Whether known beginnings are cheaper, from how many tokens on, and in what blocks."""
+    rows = gains(timed, law)
+    if not rows:
+        return None
+    longest = rows[-1][1]
+    if longest < 0.2 and max(share for _, share, _ in rows) < 0.4:
+        return PrefixCache(present=False)
+    if longest < 0.5:
+        return PrefixCache(present=None)
+    enough = [known for known, share, _ in rows if share >= 0.5]
+    few = [known for known, share, _ in rows if share < 0.3 and known < min(enough)]
+    block, at_most = _block(timed, law)
+    return PrefixCache(
+        present=True,
+        saves=median([share for known, share, _ in rows if known >= max(enough) / 2]),
+        from_tokens=min(enough),
+        not_from=max(few, default=None),
+        block_tokens=block,
+        block_at_most=at_most,
+    )
+
+
+def _block(timed: Timed, law: Prefill) -> tuple[int | None, int | None]:
+    """The block's tokens, and up to which size blocks would not have been seen."""
+    found = saws(timed, law)
+    if not found:
+        return None, None
+    n = len(_known(timed.seen, "block"))
+    best = min(found.values(), key=lambda saw: saw.misfit)
+    possible = [s for s, saw in found.items() if n * np.log(saw.misfit / best.misfit) < _DECISIVE]
+    if possible == [best.size]:
+        return best.size, best.size
+    if possible[0] == 1 and max(possible) <= _UNSEEN:
+        return 1, max(possible)
+    return None, max(possible)
+
+
+class Saw(NamedTuple):
+    """How well blocks of `size` explain what was seen, if a block ends after `phase` tokens of the
+    common text (and every `size` more): the mean absolute deviation of the
+    nearest nine tenths, seconds."""
+
+    size: int
+    phase: int
+    misfit: float
+
+
+def saws(timed: Timed, law: Prefill) -> dict[int, Saw]:
+    """For each size of a block how well it explains what was seen; none from too few probes.
+
+    With `own` tokens behind `shared` known ones, all that is computed is own + (shared − phase) mod
+    block: a saw, whose height is known, as a token costs what it costs.
+    """
+    found = _known(timed.seen, "block")
+    if len(found) < 12:
+        return {}
+    s = np.array([float(a.ask.shared) for a in found])
+    own = np.array([float(a.own) for a in found])
+    per_token = law.per_token.value
+    y = np.array([timed.ttft(a) for a in found]) - per_token * (own - own.min())
+    return {size: _saw(s, y, size, per_token) for size in BLOCKS}
+
+
+def _saw(s: Floats, y: Floats, size: int, per_token: float) -> Saw:
+    """The saw of a block of `size` that fits best, its height from half to one and a half of what
+    the tokens cost, on a slope: what is known costs a little, too, as attention reads it."""
+    best = Saw(size, 0, np.inf)
+    tilt = s - s.mean()
+    for phase in range(0, size, max(size // 64, 1)):
+        left = y - np.median(y)
+        if size > 1:
+            saw = (s - phase) % size * per_token
+            saw = saw - np.median(saw)
+            height = float(saw @ left) / max(float(saw @ saw), 1e-30)
+            left = left - saw * min(max(height, 0.5), 1.5)
+        apart = tilt != 0
+        tilted = float(np.median(left[apart] / tilt[apart]))
+        slope = min(max(tilted, 0.0), 0.25 * per_token)
+        left = left - slope * tilt
+        off = np.sort(np.abs(left - np.median(left)))
+        misfit = float(off[: math.ceil(0.9 * len(off))].mean())  # of hiccups nothing can be learnt
+        if misfit < best.misfit:
+            best = Saw(size, phase, max(misfit, 1e-9))
+    return best
