@@ -238,7 +238,7 @@ class Simulated:
             due=sent,
             sent_first=sent,
             sent_last=sent,
-            headers_at=sent + self._laws.rtt,
+            headers_at=job.arrival + self._laws.rtt / 2,
             closed_at=before,
             status=200,
             finish_reason="length",

@@ -97,7 +97,9 @@ def _answer(asked: Asked) -> Iterator[Step]:
     tokens = int(asked.body["max_tokens"])
     live = _live(asked.body["model"])
     job, sent = live.take(text, tokens, received), 0
-    yield Step(0.0, HEAD + event({"choices": [{"delta": {"role": "assistant"}}]}), 0, "role")
+    yield Step(
+        live.laws.fixed, HEAD + event({"choices": [{"delta": {"role": "assistant"}}]}), 0, "role"
+    )
     while not job.over or sent < len(job.events):
         again = live.advance(time.time())
         for at, count in job.events[sent:]:

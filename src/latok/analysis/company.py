@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,10 +15,134 @@ from latok.analysis.rhythm import gaps
 from latok.analysis.stats import Floats
 
 
-def levels(timed: Timed, law: Prefill, *, pace: float, network: float) -> tuple[Level, ...]:
-    """What each load shows, in the order in which they were held."""
-    found = (_level(each, timed, law, pace, network) for each in timed.seen)
-    return tuple(level for level in found if level is not None)
+class _Parts(NamedTuple):
+    """What a request's time went into, seconds; they sum to its e2e. `delivery`: the first event
+    waited for the other tokens that it holds."""
+
+    front_end: float
+    queue: float
+    prefill: float
+    delivery: float
+    decode: float
+
+    @property
+    def ttft(self) -> float:
+        return self.front_end + self.queue + self.prefill + self.delivery
+
+
+def levels(timed: Timed, law: Prefill, *, step: float, network: float) -> tuple[Level, ...]:
+    """What each load shows, in the order in which they were held. `step`: seconds of a step alone,
+    `network`: of a round trip."""
+    alone = timed.answers("prefill")
+    early = float(np.median([(a.first - a.headers) / a.ttft for a in alone])) > 0.3
+    # Headers that come early come when a request is accepted. Else the front end is what is left
+    # of the fixed time when a step's own cost is taken off, which is that of any step.
+    front = None if early else max(law.fixed.value - step, network)
+    found = []
+    for each in timed.seen:
+        together = answers([each], "load")
+        if len(together) >= 3:
+            found.append(_level(together, _parts(together, timed, law, front), timed, network))
+    return tuple(found)
+
+
+def _level(
+    together: Sequence[Answer], parts: Sequence[_Parts], timed: Timed, network: float
+) -> Level:
+    tpots = [tpot for a in together if (tpot := timed.tpot(a)) is not None]
+    return Level(
+        concurrency=together[0].concurrency,
+        ttft=median([a.ttft for a in together]),
+        queue=median(
+            [each.queue for each in parts],
+            cannot_tell="waiting before headers are sent, which counts as the front end's",
+        ),
+        prefill=median([each.prefill for each in parts]),
+        tpot=median(tpots) if tpots else None,
+        running=_running(together)[0],
+        components=_components(parts, network),
+    )
+
+
+def _components(parts: Sequence[_Parts], network: float) -> tuple[Component, ...]:
+    """Of the middle half of the requests, the mean of each part, so that they sum to the whole."""
+    low, high = np.quantile([each.ttft for each in parts], (0.25, 0.75))
+    typical = [each for each in parts if low <= each.ttft <= high]
+    known = min(network, *(each.front_end for each in typical))
+    rows = {"network": [known for _ in typical]}
+    rows |= {name: [getattr(each, name) for each in typical] for name in _Parts._fields}
+    rows["front_end"] = [seconds - known for seconds in rows["front_end"]]
+    found = []
+    for of, names in (("ttft", list(rows)[:-1]), ("e2e", list(rows))):
+        means = {name: float(np.mean(rows[name])) for name in names}
+        whole = sum(means.values())
+        found += [
+            Component(name=n, of=of, seconds=x, share=x / whole, ci95=median(rows[n]).ci95)
+            for n, x in means.items()
+            if x > 0 or n != "delivery"
+        ]
+    return tuple(found)
+
+
+def _parts(
+    together: Sequence[Answer], timed: Timed, law: Prefill, front: float | None
+) -> list[_Parts]:
+    """A step of the engine ends for all its streams at once, so tokens arrive at its edges. Where
+    the step began in which a prompt's reading did, its queueing ended."""
+    found = []
+    for a, began in zip(together, _began(together, law), strict=True):
+        ready = a.headers if front is None else min(a.sent + front, a.first)
+        # an event of several tokens waits for its last
+        first = max(a.first - (a.per_event - 1) * (timed.tpot(a) or 0.0), ready)
+        start = min(max(began, ready), first)
+        found.append(
+            _Parts(ready - a.sent, start - ready, first - start, a.first - first, a.last - a.first)
+        )
+    return found
+
+
+def _began(together: Sequence[Answer], law: Prefill) -> list[float]:
+    """When the step began in which the reading of each prompt did.
+
+    How long a step took beyond its tokens says how much of prompts it may have read. From the last
+    step back, each is filled with the prompts whose first token it gave, and what does not fit was
+    read in the step before. Steps that did so one after another are a wave; a prompt takes what the
+    law says, but no more than its share of the wave: the machine may be faster than it was.
+    """
+    pauses = np.concatenate([gaps(a) for a in together])
+    pace = float(np.median(pauses)) if len(pauses) else 0.0
+    edges = _edges(np.concatenate([a.times for a in together]), 0.25 * pace)
+    starts = np.concatenate([[min(a.sent for a in together)], edges[:-1]])
+    given = np.array([int(np.abs(edges - a.first).argmin()) for a in together])
+    count = np.bincount(given, minlength=len(edges))
+    free = (edges - starts)[count == 0]
+    pace = min(float(np.median(free)), pace) if len(free) else pace
+    own = np.array([law.seconds(a.prompt) - law.fixed.value for a in together])
+    room = np.maximum(edges - starts - pace, 0.0)  # seconds, for prompts
+    reads = (count > 0) | (room > max(0.3 * pace, 0.15 * float(own.min())))
+    wave = np.cumsum(~reads)  # those of a wave have one number
+    for number in np.unique(wave[given]):
+        mine = wave[given] == number
+        own[mine] *= min(1.0, float(room[reads & (wave == number)].sum() / own[mine].sum()))
+    began = np.zeros(len(together))
+    for n in sorted(range(len(together)), key=lambda n: (-given[n], -together[n].sent)):
+        left, step = own[n], int(given[n])
+        while True:
+            part = min(left, room[step])
+            room[step] -= part
+            left -= part
+            if left < 0.15 * own[n] or step == 0 or not reads[step - 1]:
+                break
+            step -= 1
+        began[n] = starts[step]
+    return list(map(float, began))
+
+
+def _edges(times: Floats, together: float) -> Floats:
+    """Times that are no more than so far apart, as one: their median."""
+    ordered = np.sort(times)
+    groups = np.split(ordered, np.flatnonzero(np.diff(ordered) > together) + 1)
+    return np.array([float(np.median(group)) for group in groups])
 
 
 def per_stream(timed: Timed, seed: int) -> Law | None:
@@ -44,93 +169,6 @@ def per_stream(timed: Timed, seed: int) -> Law | None:
         x, y = x[:: len(x) // 400], y[:: len(y) // 400]
     line = fit((np.ones_like(x), x), y, floor=FLOOR / 10, seed=seed)
     return line.law(1, cannot_tell="prompts of others that were read in the same steps")
-
-
-def _level(each: Seen, timed: Timed, law: Prefill, pace: float, network: float) -> Level | None:
-    """What a load shows. A step of the engine ends for all its streams at once, so tokens arrive
-    at its edges, and how long it took says how many tokens of prompts it may have read. From the
-    last step back, each step is filled with the prompts whose first token it gave, and what does
-    not fit was read in the step before: where a prompt's reading began, its queueing ended."""
-    together = answers([each], "load")
-    if len(together) < 3:
-        return None
-    edges = _edges(np.concatenate([a.times for a in together]), 0.3 * pace)
-    began = _began(together, edges, law, pace)
-    queues, prefills = [], []
-    for a, step in zip(together, began, strict=True):
-        # an event of several tokens waits for its last
-        first = a.first - (a.per_event - 1) * (timed.tpot(a) or 0.0)
-        start = min(max(step, a.sent + law.fixed.value), first)
-        queues.append(max(start - a.sent - law.fixed.value, 0.0))
-        prefills.append(first - start)
-    tpots = [tpot for a in together if (tpot := timed.tpot(a)) is not None]
-    return Level(
-        concurrency=each.probe.concurrency,
-        ttft=median([a.ttft for a in together]),
-        queue=median(queues, cannot_tell="a server that holds requests back before its engine"),
-        prefill=median(prefills),
-        tpot=median(tpots) if tpots else None,
-        running=_running(together)[0],
-        components=_components(together, queues, timed, law, network),
-    )
-
-
-def _components(
-    together: Sequence[Answer], queues: list[float], timed: Timed, law: Prefill, network: float
-) -> tuple[Component, ...]:
-    ttfts = np.array([a.ttft for a in together])
-    low, high = np.quantile(ttfts, (0.25, 0.75))
-    typical = [n for n in range(len(together)) if low <= ttfts[n] <= high]
-    fixed = max(law.fixed.value, network)
-    parts: dict[str, list[float]] = {"network": [], "front_end": [], "queue": [], "prefill": []}
-    parts |= {"delivery": [], "decode": []}
-    for n in typical:
-        a = together[n]
-        held = min((a.per_event - 1) * (timed.tpot(a) or 0.0), a.ttft)
-        known = (network, fixed - network, queues[n])
-        for name, seconds in zip(parts, known, strict=False):
-            parts[name].append(seconds)
-        parts["prefill"].append(a.ttft - sum(known) - held)
-        parts["delivery"].append(held)
-        parts["decode"].append(a.last - a.first)
-    found = []
-    for of, names in (("ttft", list(parts)[:-1]), ("e2e", list(parts))):
-        whole = sum(float(np.mean(parts[name])) for name in names)
-        for name in names:
-            seconds = float(np.mean(parts[name]))
-            if name != "delivery" or seconds > 0:
-                ci = median(parts[name]).ci95
-                share = seconds / whole
-                found.append(Component(name=name, of=of, seconds=seconds, share=share, ci95=ci))
-    return tuple(found)
-
-
-def _edges(times: Floats, together: float) -> Floats:
-    """Times that are no more than so far apart, as one: their median."""
-    ordered = np.sort(times)
-    groups = np.split(ordered, np.flatnonzero(np.diff(ordered) > together) + 1)
-    return np.array([float(np.median(group)) for group in groups])
-
-
-def _began(together: Sequence[Answer], edges: Floats, law: Prefill, pace: float) -> list[float]:
-    """When the step began in which the reading of each prompt did; 0 if before all steps seen."""
-    starts = np.concatenate([[-np.inf], edges[:-1]])
-    firsts = np.array([float(np.abs(edges - a.first).argmin()) for a in together]).astype(int)
-    busy = np.isin(np.arange(len(edges)), np.arange(firsts.min() + 1, len(edges)))
-    room = np.maximum(edges - starts - np.where(busy, pace, 0.0), 0.0)  # seconds, for prompts
-    began = [0.0] * len(together)
-    for n in sorted(range(len(together)), key=lambda n: (-firsts[n], -together[n].sent)):
-        own = law.seconds(together[n].prompt) - law.fixed.value
-        left, step = own, int(firsts[n])
-        while True:
-            part = min(left, room[step])
-            room[step] -= part
-            left -= part
-            if left < 0.15 * own or step == 0:
-                break
-            step -= 1
-        began[n] = float(max(starts[step], 0.0))
-    return began
 
 
 def _running(together: Sequence[Answer]) -> tuple[int, float]:

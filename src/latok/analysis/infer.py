@@ -49,7 +49,7 @@ def infer(seen: Sequence[Seen], *, seed: int = 0) -> Laws:
     return msgspec.structs.replace(
         laws,
         batch_limit=batch_limit(seen, read),
-        levels=levels(timed, read, pace=paced.per_token.value, network=network),
+        levels=levels(timed, read, step=paced.per_token.value, network=network),
         mixed=mixed(timed, read),
     )
 

@@ -55,12 +55,13 @@ class Seen(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answered request: when it was sent, when its token events came (seconds of the run), how
-    many tokens prompt and answer had by the server's count (as asked, where it does not say)."""
+    """An answered request: when it was sent, when its headers and its token events came (seconds of
+    the run), how many tokens prompt and answer had by the server's count (else as asked)."""
 
     ask: Ask
     concurrency: int
     sent: float
+    headers: float
     times: Floats
     prompt: int
     tokens: int
@@ -116,6 +117,7 @@ def _answers(probe: Probe, records: Sequence[Record]) -> Iterator[Answer]:
             ask=ask,
             concurrency=probe.concurrency,
             sent=record.sent_first,
+            headers=min(record.headers_at or times[0], times[0]),
             times=times,
             prompt=prompt or ask.prompt_tokens,
             tokens=max(output or ask.max_tokens, len(times)),
