@@ -20,7 +20,8 @@ from latok.analysis.stats import Floats
 
 BLOCKS = (1, 8, 16, 32, 64, 128, 256, 512)  # tokens: those of engines and providers
 _UNSEEN = 16  # blocks of so many tokens may be too small to be seen, and cost as little
-_DECISIVE = 12.0  # of a log likelihood ratio, for blocks
+# Log likelihood ratios: of one size over all others, and up to which none is the better.
+_DECISIVE, _AS_GOOD = 8.0, 3.0
 
 
 def _known(seen: Sequence[Seen], aim: Aim) -> list[Answer]:
@@ -82,10 +83,11 @@ def _block(timed: Timed, law: Prefill) -> tuple[int | None, int | None]:
         return None, None
     n = len(_known(timed.seen, "block"))
     best = min(found.values(), key=lambda saw: saw.misfit)
-    possible = [s for s, saw in found.items() if n * np.log(saw.misfit / best.misfit) < _DECISIVE]
+    worse = {size: n * math.log(saw.misfit / best.misfit) for size, saw in found.items()}
+    possible = [size for size in BLOCKS if worse[size] < _DECISIVE]
     if possible == [best.size]:
         return best.size, best.size
-    if possible[0] == 1 and max(possible) <= _UNSEEN:
+    if worse[1] < _AS_GOOD and max(possible) <= _UNSEEN:
         return 1, max(possible)
     return None, max(possible)
 
