@@ -168,9 +168,8 @@ def test_queueing_is_told_from_reading_and_from_batching(seed: int) -> None:
     }
     assert [level.concurrency for level in laws.levels] == sorted(true)
     for level in laws.levels:
-        if level.concurrency != 8:  # there half wait for a step and half do not
-            queue = true[level.concurrency]
-            assert level.queue.value == pytest.approx(queue, rel=0.15, abs=0.005)
+        queue = true[level.concurrency]
+        assert level.queue.value == pytest.approx(queue, rel=0.15, abs=0.005)
     assert laws.levels[-1].running == 8
 
 

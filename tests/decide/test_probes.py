@@ -43,7 +43,7 @@ def test_no_more_is_sent_than_may_be(
 def test_by_default_two_hundred_requests_and_a_hundred_thousand_tokens_are_enough_for_all() -> None:
     probes = sent(Laws(block=16, batch_limit=8), Limits(context=8192))
     assert {probe.aim for probe in probes} == {
-        *("warm", "prefill", "decode", "context", "cache", "block", "load", "mixed")
+        *("warm", "prefill", "decode", "context", "cache", "block", "arrival", "load", "mixed")
     }
     assert sum(len(probe.asks) for probe in probes) <= 200
     assert sum(probe.tokens for probe in probes) <= 100_000

@@ -33,17 +33,34 @@ class _Parts(NamedTuple):
 def levels(timed: Timed, law: Prefill, *, step: float, network: float) -> tuple[Level, ...]:
     """What each load shows, in the order in which they were held. `step`: seconds of a step alone,
     `network`: of a round trip."""
-    alone = timed.answers("prefill")
-    early = float(np.median([(a.first - a.headers) / a.ttft for a in alone])) > 0.3
-    # Headers that come early come when a request is accepted. Else the front end is what is left
-    # of the fixed time when a step's own cost is taken off, which is that of any step.
-    front = None if early else max(law.fixed.value - step, network)
+    front = _front_end(timed, law, step, network)
     found = []
     for each in timed.seen:
         together = answers([each], "load")
         if len(together) >= 3:
             found.append(_level(together, _parts(together, timed, law, front), timed, network))
     return tuple(found)
+
+
+def _front_end(timed: Timed, law: Prefill, step: float, network: float) -> float | None:
+    """Seconds from a request's sending until an engine may begin with it; None where its headers
+    say when, as they come long before its first token.
+
+    A small prompt that comes at any time of a running stream is read from the next edge on that it
+    reaches; of several the one that had to wait least says how long it took to be ready.
+    """
+    alone = timed.answers("prefill")
+    if float(np.median([(a.first - a.headers) / a.ttft for a in alone])) > 0.3:
+        return None
+    waited = []
+    for each in timed.seen:
+        together = answers([each], "arrival")
+        if len(together) > 4:
+            began = zip(together, _began(together, law), strict=True)
+            waited += [at - a.sent for a, at in began if a.tokens == 1 and at > a.sent]
+    # without that: a first token's step has costs of its own, those of any other step
+    longest = max(law.fixed.value - step, network)
+    return max(min([longest, *waited]), network)
 
 
 def _level(
@@ -125,7 +142,9 @@ def _began(together: Sequence[Answer], law: Prefill) -> list[float]:
         mine = wave[given] == number
         own[mine] *= min(1.0, float(room[reads & (wave == number)].sum() / own[mine].sum()))
     began = np.zeros(len(together))
-    for n in sorted(range(len(together)), key=lambda n: (-given[n], -together[n].sent)):
+    for n in sorted(
+        range(len(together)), key=lambda n: (-given[n], -together[n].headers, -together[n].sent)
+    ):
         left, step = own[n], int(given[n])
         while True:
             part = min(left, room[step])

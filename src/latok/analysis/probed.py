@@ -15,7 +15,7 @@ import numpy as np
 from latok.analysis.stats import Floats
 from latok.records import Record
 
-Aim = Literal["warm", "prefill", "decode", "context", "cache", "block", "load", "mixed"]
+Aim = Literal["warm", "prefill", "decode", "context", "cache", "block", "arrival", "load", "mixed"]
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True):

@@ -55,6 +55,7 @@ def next_probe(seen: Sequence[Seen], limits: Limits, *, seconds: float, seed: in
         design.decode,
         design.cache,
         design.block,
+        design.arrival,
         design.load,
         design.mixed,
         design.context,
@@ -246,6 +247,19 @@ class _Design:
         return (best.size, best.phase) if best else (1, 0)
 
     # --- in company
+
+    def arrival(self) -> Probe | None:
+        """Small prompts at odd times of a running stream: what they wait for its next step."""
+        law = self._law
+        if law is None or self._of("arrival"):
+            return None
+        own = law.seconds(_OWN + self._limits.overhead)
+        apart = 2 * own + 6 * self._pace
+        begins = law.seconds(_SHORT) + 6 * self._pace
+        small = [Ask(_OWN, 1, at=begins + (n + 0.7 * self._rng.random()) * apart) for n in range(8)]
+        # what reads a prompt makes no token for the stream, so this is longer than it must be
+        tokens = int(min((begins + 8 * apart) / self._pace, 300))
+        return Probe("arrival", (Ask(_SHORT, tokens, at=0.0), *small), 2)
 
     def load(self) -> Probe | None:
         done = {each.probe.concurrency for each in self._of("load")}

@@ -300,6 +300,7 @@ def _words(probe: Probe) -> str:
         "context": "tokens behind a long prompt",
         "cache": "are known beginnings cheaper",
         "block": "in what blocks",
+        "arrival": "small prompts beside a running stream",
         "load": f"{probe.concurrency} at a time",
         "mixed": "a huge prompt among running streams",
     }
