@@ -54,13 +54,16 @@ def told(record: Record) -> dict[str, float]:
     }
 
 
-def of(seen: Sequence[Seen], aim: str, level: int | None = None) -> list[dict[str, float]]:
+def of(
+    seen: Sequence[Seen], aim: str, level: int | None = None, least: int = 1
+) -> list[dict[str, float]]:
+    """Of the answers of at least so many tokens."""
     return [
         told(record)
         for each in seen
         if each.probe.aim == aim and level in (None, each.probe.concurrency)
         for record in each.records
-        if record.ok
+        if record.ok and record.max_tokens >= least
     ]
 
 
@@ -85,7 +88,7 @@ def compared(engine: str, found: Inferred, cached: bool) -> bool:
     own = prefill_per_token(seen, bent=laws.prefill_s_per_token2 is not None)
     per_token = laws.prefill_s_per_token and laws.prefill_s_per_token.value
     row("prefill per token", per_token, own, TOKEN, 0.0)
-    pace = float(np.median([each["decode"] for each in of(seen, "decode")]))
+    pace = float(np.median([each["decode"] for each in of(seen, "decode", least=16)]))
     row(
         "decode per token",
         laws.decode_s_per_token and laws.decode_s_per_token.value,

@@ -36,39 +36,54 @@ def _known(seen: Sequence[Seen], aim: Aim) -> list[Answer]:
     ]
 
 
-def gains(timed: Timed, law: Prefill) -> list[tuple[int, float, float]]:
-    """For each number of known tokens: the share of their time that was saved (median), and what
-    they would cost, seconds. Those whose cost drowns in the noise are left out."""
-    by_shared: dict[int, list[float]] = {}
+class Gain(NamedTuple):
+    """With so many known tokens: the share of their time that was saved, the median of the answers
+    and the most."""
+
+    known: int
+    share: float
+    most: float
+
+
+def gains(timed: Timed, law: Prefill) -> list[Gain]:
+    """For each number of known tokens, fewest first. Those whose cost drowns in the noise are left
+    out. The first prompt of all, which nobody knew, says how fast the machine is by now."""
+    first = [
+        timed.ttft(answer) / law.seconds(answer.prompt)
+        for probe, records in timed.seen
+        if probe.aim == "cache"
+        for answer in answers([Seen(probe, records[:1])], "cache")
+    ]
+    speed = min(max(first[0], 0.2), 5.0) if first else 1.0
+    by_known: dict[int, list[float]] = {}
     for answer in _known(timed.seen, "cache"):
         known = answer.ask.shared
         worth = law.seconds(answer.prompt) - law.seconds(answer.prompt - known)
-        if worth > max(4 * FLOOR, 0.2 * law.fixed.value * 0.5):
-            saved = law.seconds(answer.prompt) - timed.ttft(answer)
-            by_shared.setdefault(known, []).append(saved / worth)
-    rows = []
-    for known, shares in sorted(by_shared.items()):
-        worth = law.seconds(known) - law.seconds(0)
-        rows.append((known, float(np.median(shares)), worth))
-    return rows
+        if worth > max(4 * FLOOR, 0.1 * law.fixed.value):
+            saved = law.seconds(answer.prompt) - timed.ttft(answer) / speed
+            by_known.setdefault(known, []).append(saved / worth)
+    return [
+        Gain(known, float(np.median(shares)), max(shares))
+        for known, shares in sorted(by_known.items())
+    ]
 
 
 def prefix_cache(timed: Timed, law: Prefill) -> PrefixCache | None:
     """Whether known beginnings are cheaper, from how many tokens on, and in what blocks."""
-    rows = gains(timed, law)
-    if not rows:
+    found = gains(timed, law)
+    if not found:
         return None
-    longest = rows[-1][1]
-    if longest < 0.2 and max(share for _, share, _ in rows) < 0.4:
+    longest = found[-1].share
+    if longest < 0.2 and max(gain.share for gain in found) < 0.4:
         return PrefixCache(present=False)
     if longest < 0.5:
         return PrefixCache(present=None)
-    enough = [known for known, share, _ in rows if share >= 0.5]
-    few = [known for known, share, _ in rows if share < 0.3 and known < min(enough)]
+    enough = [gain.known for gain in found if gain.share >= 0.5]
+    few = [gain.known for gain in found if gain.most < 0.3 and gain.known < min(enough)]
     block, at_most = _block(timed, law)
     return PrefixCache(
         present=True,
-        saves=median([share for known, share, _ in rows if known >= max(enough) / 2]),
+        saves=median([gain.share for gain in found if gain.known >= max(enough) / 2]),
         from_tokens=min(enough),
         not_from=max(few, default=None),
         block_tokens=block,

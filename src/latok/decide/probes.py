@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from latok.analysis.infer import decode, prefill
-from latok.analysis.known import gains, prefix_cache, saws
+from latok.analysis.known import prefix_cache, saws
 from latok.analysis.laws import Prefill, Timed
 from latok.analysis.probed import Aim, Ask, Probe, Seen, answers
 from latok.analysis.rhythm import stalls
@@ -169,7 +169,7 @@ class _Design:
 
     def context(self) -> Probe | None:
         """The same answers behind long prompts."""
-        longest = min(self._longest(4.0, share=0.12), self._room - _STREAM)
+        longest = min(self._longest(4.0, share=0.12), self._room - _STREAM, 2048)
         if self._of("context") or longest < 8 * _SHORT:
             return None
         return Probe("context", (Ask(longest, _STREAM),) * 4)
@@ -204,8 +204,6 @@ class _Design:
         low, high = found.not_from, found.from_tokens
         if low is None or high is None or high - low <= max(32, high // 16):
             return None
-        if low in (known for known, share, _ in gains(self._timed, law) if share >= 0.3):
-            return None
         middle = (low + high) // 2
         return Probe("cache", (Ask(middle + _OWN, 1, middle),) * 3)
 
@@ -235,7 +233,8 @@ class _Design:
             # where blocks of this size and of half of it end, one token less tells the most
             half = size // 2
             edges = [k for k in range(low, high) if (k - phase) % half in (0, half - 1)]
-            points[::2] = self._rng.sample(edges, min(len(edges), len(points[::2])))
+            some = min(len(edges), count // 2)
+            points = self._rng.sample(points, count - some) + self._rng.sample(edges, some)
         points = sorted(set(points))
         asks = [Ask(known + _OWN, 1, known) for known in (high, *reversed(points))]
         return Probe("block", tuple(asks))

@@ -37,6 +37,7 @@ from latok.wire.capture import read_log, record_of
 from latok.workload.prompts import PromptMaker, prompt_maker
 
 _REQUESTS, _TOKENS = 200, 100_000  # by default, of the whole inference
+_HEAD = 16  # tokens
 _IDS = 1000  # of a probe; a request's id says its probe and its place in it
 _PROBES = "probes"  # in the manifest's workload
 
@@ -180,6 +181,7 @@ class _Probing:
         self._maker: PromptMaker = prompt_maker("chat", seed=asked.seed, count=session.count)
         # a server that still runs may know the prompts of an earlier time
         self._fresh = count(int(manifest.started_at * 100) % 2**36)
+        self._head = self._maker.make(_HEAD, next(self._fresh))
         self._seen: list[Seen] = []
         self._usd = session.probed()
         self.trouble = "no probe was sent"
@@ -277,9 +279,13 @@ class _Probing:
             yield Prepared(msgspec.structs.replace(request, prompt=""), data)
 
     def _text(self, ask: Ask) -> str:
-        common = self._maker.common(ask.shared) if ask.shared else ""
-        own = ask.prompt_tokens - ask.shared
-        return common + self._maker.make(own, next(self._fresh), behind=bool(common))
+        """Common text has a head of its own in each run: none that a server may know from before,
+        and as its tokens are few, none of them is asked for alone."""
+        own, make = ask.prompt_tokens - ask.shared, self._maker.make
+        if not ask.shared:
+            return make(own, next(self._fresh))
+        common = self._maker.common(max(ask.shared - _HEAD, 0))
+        return f"{self._head} {common}{make(own, next(self._fresh), behind=True)}"
 
     def _failures(self) -> str:
         last = self._seen[-1].records
