@@ -481,25 +481,33 @@ def explain(
     duration: Annotated[
         str | None, _option("Measure so long at each load.", _HOW, default="20s")
     ] = None,
+    budget: Annotated[
+        str | None,
+        _option("With --grade inferred: measuring time, start-up apart.", _HOW, default="2m"),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Where the latency goes: queue, prefill, decode, network, and what would help.
 
     It joins what the server tells of each request with the client's own clock; where it tells
-    nothing, its counters (/metrics) as they were seen through the run.
+    nothing, its counters (/metrics) as they were seen through the run. With
+    [bold]--grade inferred[/bold] it asks a target that tells nothing, at most 200 requests and
+    100,000 tokens, and infers from when the answers came.
 
     Examples:
 
       latok explain last
       latok explain http://127.0.0.1:8000 -c 16
       latok explain runs/20260101-120000-chat-c8 --grade counters
+      latok explain https://api.example.com --key-env API_KEY --grade inferred --max-cost 0.5
     """
     from latok.jobs.explain import checked, explain_runs, stored_runs
     from latok.jobs.explain import explain as job
     from latok.report.explain import print_explanation
 
-    checked(grade)
+    if checked(grade) != "inferred" and budget is not None:
+        raise UsageError("--budget is for --grade inferred; other grades take --duration")
     asked = _asked(context)
     stored = stored_runs(asked.targets[0] if asked.targets else None, asked.runs)
     if stored is not None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from latok.analysis.fits import Law, fit, median
-from latok.analysis.laws import FLOOR, Component, Level, Mixed, Prefill, Timed
+from latok.analysis.laws import FLOOR, Level, Mixed, Part, Prefill, Timed
 from latok.analysis.probed import Answer, Seen, answers
 from latok.analysis.rhythm import gaps
 from latok.analysis.stats import Floats
@@ -77,11 +77,11 @@ def _level(
         prefill=median([each.prefill for each in parts]),
         tpot=median(tpots) if tpots else None,
         running=_running(together)[0],
-        components=_components(parts, network),
+        parts=_typical(parts, network),
     )
 
 
-def _components(parts: Sequence[_Parts], network: float) -> tuple[Component, ...]:
+def _typical(parts: Sequence[_Parts], network: float) -> tuple[Part, ...]:
     """Of the middle half of the requests, the mean of each part, so that they sum to the whole."""
     low, high = np.quantile([each.ttft for each in parts], (0.25, 0.75))
     typical = [each for each in parts if low <= each.ttft <= high]
@@ -94,7 +94,7 @@ def _components(parts: Sequence[_Parts], network: float) -> tuple[Component, ...
         means = {name: float(np.mean(rows[name])) for name in names}
         whole = sum(means.values())
         found += [
-            Component(name=n, of=of, seconds=x, share=x / whole, ci95=median(rows[n]).ci95)
+            Part(name=n, of=of, seconds=x, share=x / whole, ci95=median(rows[n]).ci95)
             for n, x in means.items()
             if x > 0 or n != "delivery"
         ]

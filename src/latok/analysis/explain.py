@@ -17,6 +17,7 @@ import numpy as np
 
 from latok.analysis.counters import Counters
 from latok.analysis.floor import Floor, Law
+from latok.analysis.laws import Claim, Laws
 from latok.analysis.metrics import digest, in_window, output_tokens, steady_part
 from latok.analysis.point import Check, Interval
 from latok.analysis.stats import Floats, alike, allowed, block_count, quantile_intervals
@@ -114,6 +115,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Where the latency goes. `components`: those of a typical request at the operating point
     (`at`), the last of `loads` where none is advised; `unexplained`: the larger of its shares.
+
+    `inferred` and `claims`: of that grade, the laws with what each cannot tell, and what the target
+    does besides.
     """
 
     grade: Grade
@@ -126,6 +130,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     loads: tuple[AtLoad, ...] = ()
     floor: Floor | None = None
+    inferred: Laws | None = None
+    claims: tuple[Claim, ...] = ()
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
     schema: str = "latok.explain/1"

@@ -54,7 +54,7 @@ class PrefixCache(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
-class Component(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a typical request's `ttft` or `e2e` (`of`); the parts sum to the whole."""
 
     name: str
@@ -67,7 +67,7 @@ class Component(msgspec.Struct, frozen=True, kw_only=True):
 class Level(msgspec.Struct, frozen=True, kw_only=True):
     """So many at a time: medians of the requests, seconds. `running`: streams that ran beside each
     other, at the most. `queue`: until the step that began with its prompt; `prefill`: from there to
-    the first token, in the company that it had. `components`: of the middle half of the requests,
+    the first token, in the company that it had. `parts`: of the middle half of the requests,
     by their time to the first token."""
 
     concurrency: int
@@ -76,7 +76,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     prefill: Law
     tpot: Law | None
     running: int
-    components: tuple[Component, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 class Mixed(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from latok.analysis.explain import (
     explained,
 )
 from latok.analysis.floor import Floor, floor
+from latok.analysis.outside import explanation
 from latok.analysis.point import Check
 from latok.analysis.provider import provider_checks
 from latok.analysis.stats import Floats
@@ -33,13 +34,14 @@ from latok.engines.peak import openvino_flops
 from latok.engines.table import ENGINES, effective
 from latok.errors import TargetError, UsageError
 from latok.jobs.experiment import Experiment
+from latok.jobs.infer import Inferred, inferred, inferred_from, is_probing
 from latok.jobs.map import Watcher, read_maps
 from latok.jobs.measure import failed, hold_point, load_of
 from latok.jobs.runs import folder_named, home, kind, read_run
 from latok.jobs.session import EMBEDDED, opened
 from latok.load.roof import roof
 from latok.load.scrape import read_pages
-from latok.records import Closed, Load, Manifest, Open, Record
+from latok.records import Closed, Load, Manifest, Open, Record, read_manifest
 
 GRADES: tuple[Grade, ...] = ("told", "counters", "inferred")
 _SECONDS = 20.0  # that a load is held, unless that is said
@@ -83,8 +85,23 @@ def checked(grade: str | None) -> str | None:
     return grade
 
 
+_NOT_OF_PROBES = ("rate", "arrivals", "requests", "duration")
+
+
 def _inferred(asked: Experiment, watcher: Watcher) -> Explained:
-    raise UsageError("the grade 'inferred' is not there yet; there are told and counters")
+    for name in _NOT_OF_PROBES:
+        if getattr(asked, name) is not None:
+            raise UsageError(f"--{name} is not for --grade inferred: its probes are designed")
+    found = inferred(asked, say=watcher.say, watch=watcher.progress)
+    return Explained(_from_outside(found), found.complete)
+
+
+def _from_outside(found: Inferred) -> Explanation:
+    said = explanation(found.target, found.laws, found.claims, run=found.run)
+    heaviest = said.loads[-1:]
+    return msgspec.structs.replace(
+        said, findings=tuple(each for load in heaviest for each in findings(load))
+    )
 
 
 class Stored(NamedTuple):
@@ -177,7 +194,13 @@ def explain_runs(
     folders: Sequence[Path], advised: str = "", *, grade: str | None = None
 ) -> Explanation:
     """Explains runs of one target, the lightest load first; the operating point is the one that is
-    `advised` (a run's id), or the heaviest. Raises UsageError where they tell nothing."""
+    `advised` (a run's id), or the heaviest. A run of probes is inferred from. Raises UsageError
+    where they tell nothing."""
+    probed = [folder for folder in folders if is_probing(read_manifest(folder))]
+    if probed or grade == "inferred":
+        if grade not in (None, "inferred"):
+            raise UsageError(f"{folders[0]} is made of probes; its grade is inferred")
+        return _from_outside(inferred_from((probed or folders)[0]))
     runs = sorted((_read(folder) for folder in folders), key=lambda run: _weight(run.manifest.load))
     known = [(run, found) for run in runs if (found := _at_load(run, grade)) is not None]
     if not known:

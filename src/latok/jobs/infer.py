@@ -11,7 +11,7 @@ import msgspec
 
 from latok.analysis.claims import claims
 from latok.analysis.infer import infer
-from latok.analysis.laws import Claim, Component, Laws
+from latok.analysis.laws import Claim, Laws
 from latok.analysis.probed import Ask, Probe, Seen
 from latok.decide.probes import LEVELS, Limits, next_probe, outlook
 from latok.errors import TargetError, UsageError
@@ -20,8 +20,8 @@ from latok.jobs.measure import Watch, spending_of, undisturbed, versions, writin
 from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, read_run
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
-from latok.load.drive import Driven, Plan, Prepared
 from latok.load.fleet import hold, logs
+from latok.load.plan import Driven, Plan, Prepared
 from latok.records import (
     Closed,
     Load,
@@ -43,11 +43,9 @@ _PROBES = "probes"  # in the manifest's workload
 
 
 class Inferred(msgspec.Struct, frozen=True, kw_only=True):
-    """What was learnt of a target from outside. `components`: of a typical request at the lowest
-    level of load; those of the others are in `laws.levels`. `requests` and `tokens` were sent."""
+    """What was learnt of a target from outside. `requests` and `tokens` were sent."""
 
     target: Target
-    components: tuple[Component, ...]
     laws: Laws
     claims: tuple[Claim, ...]
     requests: int
@@ -55,8 +53,6 @@ class Inferred(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     run: str
     complete: bool
-    grade: str = "inferred"
-    schema: str = "latok.explain/1"
 
 
 def inferred(
@@ -94,7 +90,6 @@ def inferred_from(folder: Path | str) -> Inferred:
     laws = infer(seen, seed=manifest.seed)
     return Inferred(
         target=manifest.target,
-        components=laws.levels[0].components if laws.levels else (),
         laws=laws,
         claims=tuple(claims(laws)),
         requests=len(records),
@@ -107,7 +102,7 @@ def inferred_from(folder: Path | str) -> Inferred:
 
 def seen_in(manifest: Manifest, records: Sequence[Record]) -> list[Seen]:
     """The probes of a run, each with its records. Raises UsageError if it was none of probes."""
-    if _PROBES not in manifest.workload:
+    if not is_probing(manifest):
         raise UsageError(f"the run {manifest.id} was not made of probes; give a target to explain")
     probes = msgspec.convert(manifest.workload[_PROBES], list[Probe])
     by_id = {record.id: record for record in records}
@@ -118,6 +113,11 @@ def seen_in(manifest: Manifest, records: Sequence[Record]) -> list[Seen]:
         mine = [by_id[n * _IDS + k] for k in places]
         found.append(Seen(msgspec.structs.replace(probe, asks=asks), mine))
     return found
+
+
+def is_probing(manifest: Manifest) -> bool:
+    """Whether a run was made of probes."""
+    return _PROBES in manifest.workload
 
 
 def _limits(asked: Experiment, session: Session) -> Limits:

@@ -14,6 +14,7 @@ from latok.analysis.explain import AtLoad, Explanation, Finding, Waterfall
 from latok.analysis.floor import Floor
 from latok.analysis.point import Check
 from latok.analysis.told import PARTS, Whole
+from latok.report.inferred import laws_in_words
 from latok.report.text import UNKNOWN, figure, milliseconds, printable, spoken
 
 _BAR = 36  # characters of a whole
@@ -33,11 +34,26 @@ _WHOLES: tuple[Whole, ...] = ("ttft", "e2e")
 
 def print_explanation(found: Explanation, console: Console) -> None:
     """Shares at each load, a typical and a slow request at the operating point, then findings."""
-    at = next((each for each in found.loads if each.run.endswith(found.at)), found.loads[-1])
     target = found.target
-    title = f"{found.app} on {target.name or target.model}: where the latency goes"
-    console.print(Text(printable(title), style="bold"))
-    console.print(Text(printable(f"{_GRADE[found.grade]} ({at.server})")))
+    name = target.name or target.model
+    title = f"{found.app} on {name}" if found.app else name
+    console.print(Text(printable(f"{title}: where the latency goes"), style="bold"))
+    server = found.loads[-1].server if found.loads else ""
+    console.print(Text(printable(_GRADE[found.grade] + (f" ({server})" if server else ""))))
+    if found.loads:
+        _print_loads(found, console)
+    if found.inferred is not None:
+        _say(console, "What it follows, and what that cannot tell", laws_in_words(found.inferred))
+        _say(console, "What it does besides", (claim.text for claim in found.claims))
+    _say(console, "What would help, by the most that it could win", _findings(found.findings))
+    _say(console, "Beside what this machine could do", _floor(found.floor))
+    _say(console, "What the target does with what it is asked", map(_check, found.checks))
+    for note in found.notes:
+        console.print(Text(printable(f"Note: {note}.")))
+
+
+def _print_loads(found: Explanation, console: Console) -> None:
+    at = next((each for each in found.loads if each.run.endswith(found.at)), found.loads[-1])
     for of in _WHOLES:
         console.print()
         console.print(Text(_WHOLE[of], style="bold"))
@@ -54,11 +70,6 @@ def print_explanation(found: Explanation, console: Console) -> None:
         console.print()
         console.print(Text("Meanwhile the server counted", style="bold"))
         console.print(_counters(counters))
-    _say(console, "What would help, by the most that it could win", _findings(found.findings))
-    _say(console, "Beside what this machine could do", _floor(found.floor))
-    _say(console, "What the target does with what it is asked", map(_check, found.checks))
-    for note in found.notes:
-        console.print(Text(printable(f"Note: {note}.")))
 
 
 def _shares(loads: Sequence[AtLoad], at: AtLoad, of: Whole, width: int) -> Table:
