@@ -104,7 +104,8 @@ def _huber(x: Floats, y: Floats, counts: Floats) -> Floats:
     c: Floats = np.zeros((len(counts), k))
     for _ in range(_ROUNDS):
         normal = (weights @ squares).reshape(-1, k, k) + 1e-12 * np.eye(k)
-        c = np.asarray(np.linalg.solve(normal, (weights @ products)[:, :, None])[:, :, 0])
+        solved = np.linalg.solve(normal, (weights @ products)[:, :, None])
+        c = np.asarray(solved[:, :, 0], dtype=np.float64)
         left = np.abs(y - c @ x.T)
         scale = np.maximum(_SIGMA * np.median(left, axis=1), 1e-12)[:, None]
         weights = counts * np.minimum(1.0, _HUBER * scale / np.maximum(left, 1e-300))
