@@ -176,7 +176,7 @@ def test_queueing_is_told_from_reading_and_from_batching(seed: int) -> None:
 def test_the_parts_of_a_typical_request_sum_to_the_whole() -> None:
     for level in learnt(replace(PLAIN, batch_limit=8, chunk=4), 1).levels:
         for of in ("ttft", "e2e"):
-            parts = [part for part in level.components if part.of == of]
+            parts = [part for part in level.parts if part.of == of]
             assert sum(part.share for part in parts) == pytest.approx(1.0)
             assert all(part.seconds >= 0 for part in parts)
 
