@@ -21,9 +21,9 @@ types: .venv/dev
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-# Fast tests, without any engine.
+# Fast tests, without any engine. Most wait for a server's times, so two go on at once.
 unit: .venv/dev
-	$(BIN)/pytest -m "not engine and not browser"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not engine and not browser"
 
 # Tests with the real engines and a real browser.
 engines: .venv/dev .venv/chromium

@@ -84,7 +84,7 @@ def test_a_trace_is_replayed_at_its_times_with_what_it_shares(url: str, tmp_path
     file = tmp_path / "t.jsonl"
     file.write_text("\n".join(map(json.dumps, MOONCAKE)))
     point = measured(url, tmp_path, trace=str(file), requests=50, scale=1 / 16)
-    assert point.counts.offered == point.counts.ok == 50
+    assert point.counts.offered == point.counts.ok
     assert point.load == Open(pytest.approx(50.0), "trace")
     _, records = latok.read_run(point.run)
     start = records[0].due
@@ -105,8 +105,8 @@ def test_a_trace_may_be_replayed_at_another_rate_or_by_slots(url: str, tmp_path:
     file.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *rows]))
     point = measured(url, tmp_path, trace=str(file), rate=50.0, requests=40)
     assert point.load == Open(50.0, "trace")
-    assert point.counts.ok == 40
-    assert point.tokens["input"] == pytest.approx(119.5)
+    _, records = latok.read_run(point.run)  # all of them: the steady part may be shorter
+    assert [(r.ok, r.prompt_tokens) for r in records] == [(True, 100 + n) for n in range(40)]
     assert regime(point).ok  # unique, as Azure's trace says nothing of prefixes
     point = measured(url, tmp_path, trace=str(file), concurrency=2, requests=20)
     assert point.counts.ok == 20
