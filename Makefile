@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types unit engines docs bench clean
+.PHONY: demo test lint types unit engines docs bench long clean
 .DELETE_ON_ERROR:
 
 # Sets up, then runs the main job on the embedded real model; leaves a report.
@@ -27,7 +27,11 @@ unit: .venv/dev
 
 # Tests with the real engines and a real browser.
 engines: .venv/dev .venv/chromium
-	$(BIN)/pytest -m "engine or browser"
+	$(BIN)/pytest -m "(engine or browser) and not long"
+
+# What `make test` leaves out: more seeds of the live tests.
+long: .venv/dev
+	$(BIN)/pytest -m long
 
 # The README's and the documentation's commands and examples, run.
 docs: .venv/dev
