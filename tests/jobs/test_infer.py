@@ -93,7 +93,7 @@ def test_an_ordinary_run_was_not_made_of_probes(tmp_path: Path) -> None:
         inferred_from(found.run)
 
 
-# --- planted laws, live: one seed in every run of the tests, three where there is time for it ------
+# --- planted laws, live: one seed in every run of the tests, three where there is time -----------
 
 SEEDS = [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
 
