@@ -110,7 +110,7 @@ def near(value: float) -> object:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_planted_laws_are_found_live(seed: int, tmp_path: Path) -> None:
     found = live("block=16,batch_limit=8,step_tokens=None", seed, tmp_path)
     laws, claims = found.laws, {claim.name: claim.value for claim in found.claims}
@@ -124,7 +124,7 @@ def test_planted_laws_are_found_live(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_planted_stalls_and_chunks_are_found_live(seed: int, tmp_path: Path) -> None:
     found = live("chunk=4,stall=0.12", seed, tmp_path)
     claims = {claim.name: claim.value for claim in found.claims}
@@ -134,7 +134,7 @@ def test_planted_stalls_and_chunks_are_found_live(seed: int, tmp_path: Path) -> 
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_streaming_for_show_is_found_live(seed: int, tmp_path: Path) -> None:
     found = live("fake=1", seed, tmp_path)
     assert {claim.name for claim in found.claims} == {"fake_streaming"}
