@@ -38,14 +38,11 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def searched(*words: str, runs: Path) -> list[dict[str, Any]]:
-    """The answers that are printed; a machine that is too busy to measure cannot tell."""
+    """The answers that are printed."""
     said = run("capacity", *words, *SHORT, "--runs", str(runs), "--json")
-    if said.returncode == 5:
-        pytest.skip(f"the client was too late: {said.stderr}")
     assert said.returncode == 0, said.stderr
     found: dict[str, Any] = json.loads(said.stdout)
-    if "the client was the limit" in said.stdout:
-        pytest.skip("the client was too late")
+    assert "the client was the limit" not in said.stdout
     return list(found.get("capacities", [found]))
 
 

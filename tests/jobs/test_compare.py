@@ -182,8 +182,7 @@ def test_targets_that_slow_down_together_are_not_called_different(url: str, tmp_
         "compare", url, url, "--model", "slowing:ttft=0.1,gap=0.02,from=120,by=0.2", *SHORT,
         "-c", "4", "--budget", "14s", "--runs", str(tmp_path), "--json",
     )  # fmt: skip
-    if said.returncode == 5:
-        pytest.skip("this machine is too busy to time anything")
+    assert said.returncode in (0, 4), said.stderr
     found = json.loads(said.stdout)
     assert found["design"] == "interleaved"
     assert not [m for m in found["metrics"].values() if m["verdict"] in ("better", "worse")]

@@ -13,6 +13,7 @@ from latok.analysis.capacity import Capacity, Rate, Slots
 from latok.analysis.frontier import Saturation
 from latok.analysis.point import Point
 from latok.report import text
+from latok.report.live import LiveMap
 from tests.report.samples import Measured, drive, manifest_of, map_of
 
 
@@ -168,7 +169,7 @@ def test_a_finished_point_is_one_line(chat: Measured) -> None:
 
 
 def test_the_live_view_grows_with_the_map(chat: Measured) -> None:
-    live = text.LiveMap("chat on openvino")
+    live = LiveMap("chat on openvino")
     assert "chat on openvino" in shown(live)
     live.begin("8 at a time", why="the SLO's edge", seconds=12.0, left=48.0)
     live.progress(5.0, "measuring", in_flight=8, sent=41, ended=33, failed=0, reads=1432)

@@ -126,7 +126,8 @@ def report_of(mapped: Mapped) -> None:
 def following(console: Console) -> Iterator[Watcher]:
     """A live view on a terminal, a line for each point elsewhere; silent where that was asked."""
     from latok.jobs.map import Watcher
-    from latok.report.text import LiveMap, point_line
+    from latok.report.live import LiveMap
+    from latok.report.text import point_line
 
     def say(text: str) -> None:
         console.print(f"[dim]{escape(text)}[/]")

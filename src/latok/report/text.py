@@ -9,15 +9,14 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import Console, ConsoleOptions
 from rich.padding import Padding
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from latok.analysis.capacity import Capacity, Rate, Slots
 from latok.analysis.cost import dollars
-from latok.analysis.frontier import Advice, Map, frontier
+from latok.analysis.frontier import Advice, Map
 from latok.analysis.point import Interval, Point, Users
 from latok.records import Closed, Owned, Prices
 
@@ -134,7 +133,7 @@ class _Column(NamedTuple):
         return max(len(line) for cell in (self.heading, *self.cells) for line in cell.split("\n"))
 
 
-class _Points:
+class PointTable:
     """The table, with as many of its columns as the terminal has room for."""
 
     def __init__(
@@ -253,7 +252,9 @@ def print_map(map: Map, console: Console) -> None:
     if map.slo:
         console.print(Text(f"SLO {map.slo}"))
     console.print()
-    table = _Points(map.points, on_frontier=map.frontier, knee=map.knee, advised=map.advice.point)
+    table = PointTable(
+        map.points, on_frontier=map.frontier, knee=map.knee, advised=map.advice.point
+    )
     console.print(table)
     console.print(Text(table.legend(), style="dim"))
     console.print()
@@ -316,7 +317,7 @@ def print_capacity(found: Capacity, console: Console) -> None:
     for line in capacity_lines(found):
         console.print(Text(printable(line)))
     console.print()
-    table = _Points(found.points, on_frontier=())
+    table = PointTable(found.points, on_frontier=())
     console.print(table)
     console.print(Text(table.legend(), style="dim"))
     for note in found.notes:
@@ -594,87 +595,3 @@ def _client(point: Point) -> str:
         f"{stamps}; read {lag} after arrival; {found.coalesced} of {found.chunks} events shared "
         f"a read; {figure(found.client_cpu_s)} s of CPU"
     )
-
-
-# --- while it measures ---------------------------------------------------------------------------
-
-
-class LiveMap:
-    """What a map looks like while it is made. Fed by the map's loop, drawn by `rich.live.Live`."""
-
-    def __init__(self, heading: str) -> None:
-        self.heading = heading
-        self.points: list[Point] = []
-        self._load = self._why = self._phase = self._seen = ""
-        self._seconds = self._at = self._left = 0.0
-
-    def begin(self, load: str, *, why: str, seconds: float, left: float) -> None:
-        """A level starts. `seconds`: about how long it takes; `left`: of the budget, before it."""
-        self._load, self._why, self._phase, self._seen = load, why, "connecting", ""
-        self._seconds, self._at, self._left = seconds, 0.0, left
-
-    def progress(
-        self,
-        at: float,
-        phase: str,
-        *,
-        in_flight: int,
-        sent: int,
-        ended: int,
-        failed: int,
-        reads: int,
-    ) -> None:
-        """Where the level stands, `at` seconds after its start."""
-        self._at, self._phase = at, phase
-        self._seen = (
-            f"{in_flight} in flight · {sent} sent · {ended} ended · {failed} failed · "
-            f"{reads:,} reads"
-        )
-
-    def finished(self, point: Point) -> None:
-        """The level is over, and this is what it was."""
-        self.points.append(point)
-        self._load = ""
-
-    def __rich__(self) -> RenderableType:
-        parts: list[RenderableType] = [Text(printable(self.heading), style="bold"), Text()]
-        if self.points:
-            best = [point.id for point in frontier(self.points)]
-            parts += [_Points(self.points, on_frontier=best), Text()]
-        side = Table.grid(padding=(0, 3, 0, 0))
-        side.add_row(_scatter(self.points), self._level())
-        parts.append(side)
-        return Group(*parts)
-
-    def _level(self) -> RenderableType:
-        if not self._load:
-            return Text("choosing the next load", style="dim")
-        left = max(self._left - self._at, 0.0)
-        bar = Table.grid()  # a bar alone does not end its line
-        bar.add_row(ProgressBar(total=max(self._seconds, 1e-9), completed=self._at, width=40))
-        return Group(
-            Text.assemble((self._load, "bold"), f"  {self._why}"),
-            bar,
-            Text(f"{self._phase} · {self._at:.0f} of about {self._seconds:.0f} s"),
-            Text(self._seen, style="dim"),
-            Text(f"{left:.0f} s of the budget left", style="dim"),
-        )
-
-
-def _scatter(points: Sequence[Point], *, width: int = 30, height: int = 6) -> Text:
-    """One user's speed (across) against throughput (up); each point is written as its load."""
-    places = [
-        (x, y, f"{load_value(point):g}")
-        for point in points
-        if (x := point.metrics["speed"].p50) and (y := point.throughput.output_tokens_per_s)
-    ]
-    grid = [[" "] * width for _ in range(height)]
-    right = max((x for x, _, _ in places), default=1.0)
-    top = max((y for _, y, _ in places), default=1.0)
-    for x, y, label in places:
-        row = height - 1 - round(y / top * (height - 1))
-        column = min(round(x / right * (width - 1)), width - len(label))
-        grid[row][column : column + len(label)] = label
-    lines = ["│" + "".join(row) for row in grid]
-    lines.append("└" + "─" * width)
-    return Text("\n".join(["throughput ↑", *lines, "one user's speed →".rjust(width + 1)]))
