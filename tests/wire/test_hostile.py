@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latok.wire.capture import Capture, pack_read, record_of, retry_after
-from latok.wire.dialects import DIALECTS, error_text
+from latok.wire.dialects import DIALECTS
 from latok.wire.http1 import ProtocolError, Response
+from latok.wire.reply import error_text
 from tests.golden.quirks import CASES, http
 from tests.wire.test_dialects import heard
 

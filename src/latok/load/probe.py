@@ -25,8 +25,9 @@ from latok.load.proxy import Proxy, proxy_for
 from latok.load.socket import tls_context
 from latok.records import Request, Usage
 from latok.version import VERSION
-from latok.wire.dialects import DIALECTS, Dialect, dialect_named, error_text
+from latok.wire.dialects import DIALECTS, Dialect, dialect_named
 from latok.wire.http1 import request_bytes
+from latok.wire.reply import error_text
 
 # What only one kind of server answers to GET, the word that is in it, and what to speak there, best
 # first. llama.cpp's OpenAI paths say as much as its own and use the model's chat template.

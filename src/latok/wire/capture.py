@@ -20,7 +20,8 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from latok.records import Chunk, Connection, Failure, Record, Usage
-from latok.wire.dialects import Dialect, Reply, error_text
+from latok.wire.dialects import Dialect
+from latok.wire.reply import Reply, error_text
 from latok.wire.sse import Event
 
 

@@ -8,8 +8,9 @@ import msgspec
 
 from latok.records import Request
 from latok.wire.capture import Capture
-from latok.wire.dialects import Reply, dialect_named
+from latok.wire.dialects import dialect_named
 from latok.wire.http1 import request_bytes
+from latok.wire.reply import Reply
 
 
 class Talk(msgspec.Struct, frozen=True, kw_only=True):
