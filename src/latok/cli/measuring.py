@@ -15,12 +15,15 @@ from latok.cli.options import (
     WHAT,
     WHERE,
     WHOM,
+    Concurrency,
     DryRun,
     FailIf,
     Json,
     Junit,
     Markdown,
+    Precision,
     Quiet,
+    Rate,
     Runs,
     Words,
     experiment,
@@ -54,10 +57,7 @@ def map(  # the command's name, not the builtin
         str | None, option("Never more than this many at a time.", HOW, default="256")
     ] = None,
     dry_run: DryRun = False,
-    precision: Annotated[
-        str | None,
-        option("End a point once its SLO is decided, or its main metric as exact as 5%.", HOW),
-    ] = None,
+    precision: Precision = None,
     markdown: Markdown = None,
     junit: Junit = None,
     runs: Runs = None,
@@ -111,13 +111,8 @@ def map(  # the command's name, not the builtin
 def measure(
     context: typer.Context,
     words: Words = None,
-    concurrency: Annotated[
-        str | None,
-        option("Closed loop: so many at a time.", HOW, "--concurrency", "-c", default="1"),
-    ] = None,
-    rate: Annotated[
-        float | None, option("Open loop: so many requests a second, however slow.", HOW)
-    ] = None,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
     arrivals: Annotated[
         str | None,
         option(
@@ -134,10 +129,7 @@ def measure(
         str | None, option("Measure so long, warm-up apart.", HOW, default="30s")
     ] = None,
     dry_run: DryRun = False,
-    precision: Annotated[
-        str | None,
-        option("End a point once its SLO is decided, or its main metric as exact as 5%.", HOW),
-    ] = None,
+    precision: Precision = None,
     fail_if: FailIf = None,
     markdown: Markdown = None,
     junit: Junit = None,
@@ -345,13 +337,8 @@ def compare(
         ),
     ],
     b: Annotated[str, typer.Argument(help="Likewise: it is judged against A.")],
-    concurrency: Annotated[
-        str | None,
-        option("Closed loop: so many at a time.", HOW, "--concurrency", "-c", default="1"),
-    ] = None,
-    rate: Annotated[
-        float | None, option("Open loop: so many requests a second, however slow.", HOW)
-    ] = None,
+    concurrency: Concurrency = None,
+    rate: Rate = None,
     arrivals: Annotated[
         str | None, option("With --rate: as of latok measure.", HOW, default="the app's")
     ] = None,

@@ -60,6 +60,15 @@ Junit = Annotated[
 FailIf = Annotated[
     str | None, option("Exit code 1 if so, such as 'ttft.p95>500ms, speed.p5<10'.", HOW)
 ]
+Precision = Annotated[
+    str | None,
+    option("End a point once its SLO is decided, or its main metric as exact as 5%.", HOW),
+]
+Concurrency = Annotated[
+    str | None,
+    option("Closed loop: so many at a time.", HOW, "--concurrency", "-c", default="1"),
+]
+Rate = Annotated[float | None, option("Open loop: so many requests a second, however slow.", HOW)]
 CAPACITY_BUDGET = 180.0  # two searches, of which each point is longer than a map's
 
 # What every command that sends load takes beside its own: each name is a field of Experiment.
