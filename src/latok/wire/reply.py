@@ -169,4 +169,5 @@ _WEIGHTS: dict[Kind, int] = {"content": 3, "tool": 2, "reasoning": 1, "role": 0}
 
 def most(kinds: Iterable[Kind]) -> Kind:
     """What several pieces in one chunk are together: visible text before all."""
-    return max(kinds, key=_WEIGHTS.__getitem__, default="role")
+    nothing: Kind = "role"
+    return max(kinds, key=_WEIGHTS.__getitem__, default=nothing)
