@@ -17,10 +17,10 @@ from latok.analysis.probed import Ask, Probe, Seen
 from latok.decide.probes import LEVELS, Limits, next_probe, outlook
 from latok.errors import TargetError, UsageError
 from latok.jobs.experiment import Experiment
-from latok.jobs.measure import Watch, spending_of, undisturbed, versions, writing
+from latok.jobs.measure import Watch, begun, spending_of, undisturbed, writing
 from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, read_run
-from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
+from latok.jobs.session import EMBEDDED, Say, Session, new_folder, opened
 from latok.load.fleet import hold, logs
 from latok.load.plan import Driven, Plan, Prepared
 from latok.records import (
@@ -136,30 +136,8 @@ def _limits(asked: Experiment, session: Session) -> Limits:
 
 
 def _manifest(folder: Path, session: Session, asked: Experiment) -> Manifest:
-    return Manifest(
-        id=folder.name,
-        target=session.target,
-        app="explain",
-        slo="",
-        load=Closed(1),
-        levers=dict(session.levers),
-        workload={
-            _PROBES: [],
-            "exact_counts": session.count is not None,
-            "template_tokens": session.overhead,
-            "accepts": sorted(session.found.accepts),
-        },
-        seed=asked.seed,
-        started_at=time.time(),
-        window=None,
-        ended="unfinished",
-        clock_step=0.0,
-        kernel_stamps=True,
-        client_cpu_s=0.0,
-        command=command_line(),
-        versions=versions(),
-        prices=session.prices,
-    )
+    workload = {_PROBES: [], "exact_counts": session.count is not None}
+    return begun(folder, session, asked, app="explain", slo="", load=Closed(1), workload=workload)
 
 
 class _Probing:

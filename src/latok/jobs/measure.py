@@ -8,7 +8,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -171,33 +171,21 @@ def hold_point(
         talk=session.talk() if app.turns.quantile(1) > 1 else None,
     )
     first_id = _first_id(load) + ids
-    manifest = Manifest(
-        id=folder.name,
-        target=session.target,
+    manifest = begun(
+        folder,
+        session,
+        asked,
         app=app.name,
         slo=str(app.slo),
         load=load,
-        levers=dict(session.levers),
         workload={
             **workload.manifest,
             "cancel": asked.cancel,
             "text": app.text,
             "exact_counts": maker.exact,
-            "template_tokens": session.overhead,
             "first_id": first_id,
-            "accepts": sorted(session.found.accepts),
             "note": note,
         },
-        seed=asked.seed,
-        started_at=time.time(),
-        window=None,
-        ended="unfinished",
-        clock_step=0.0,
-        kernel_stamps=True,
-        client_cpu_s=0.0,
-        command=command_line(),
-        versions=versions(),
-        prices=session.prices,
     )
     with writing(folder):
         write_manifest(folder, manifest)
@@ -320,6 +308,42 @@ def undisturbed() -> Iterator[threading.Event]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def begun(
+    folder: Path,
+    session: Session,
+    asked: Experiment,
+    *,
+    app: str,
+    slo: str,
+    load: Load,
+    workload: Mapping[str, Any],
+) -> Manifest:
+    """The manifest of a run that begins now: `unfinished` until its end is known."""
+    return Manifest(
+        id=folder.name,
+        target=session.target,
+        app=app,
+        slo=slo,
+        load=load,
+        levers=dict(session.levers),
+        workload={
+            **workload,
+            "template_tokens": session.overhead,
+            "accepts": sorted(session.found.accepts),
+        },
+        seed=asked.seed,
+        started_at=time.time(),
+        window=None,
+        ended="unfinished",
+        clock_step=0.0,
+        kernel_stamps=True,
+        client_cpu_s=0.0,
+        command=command_line(),
+        versions=versions(),
+        prices=session.prices,
+    )
 
 
 def versions() -> dict[str, str]:
