@@ -169,5 +169,7 @@ _WEIGHTS: dict[Kind, int] = {"content": 3, "tool": 2, "reasoning": 1, "role": 0}
 
 def most(kinds: Iterable[Kind]) -> Kind:
     """What several pieces in one chunk are together: visible text before all."""
-    nothing: Kind = "role"
-    return max(kinds, key=_WEIGHTS.__getitem__, default=nothing)
+    heaviest: Kind = "role"
+    for kind in kinds:
+        heaviest = max(heaviest, kind, key=_WEIGHTS.__getitem__)
+    return heaviest
