@@ -18,7 +18,9 @@ ROOMS = [
     "records",
     "workload",
     "wire",
+    "levers",
     "analysis",
+    "quality",
     "decide",
     "report",
     # only what follows touches the world

@@ -1,0 +1,61 @@
+"""A request whose parts are known, so that a lever can take hold of one of them.
+
+A server sees one text. Whoever wrote it knows more: which part is the document and which the
+question, what is the same for all requests, what is data. Levers that act on requests
+(`latok.levers`) read and change a Parts; what is sent is made of it at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from latok.records import Message, Request
+
+PieceKind = Literal["instruction", "example", "context", "file", "data", "question"]
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A part of a prompt. `example`: a worked question with its answer; `context`: text that the
+    answer stands in; `file`: source code, `name` is its path; `data`: JSON records.
+
+    `shared`: the same text in many requests, so that a prefix cache may know it.
+    """
+
+    kind: PieceKind
+    text: str
+    name: str = ""
+    shared: bool = False
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked last is its `pieces` in their order; `before` is what was said until then."""
+
+    pieces: tuple[Piece, ...]
+    max_tokens: int
+    before: tuple[Message, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What the user says last: the pieces, an empty line between each two."""
+        return "\n\n".join(piece.text for piece in self.pieces)
+
+    def of(self, kind: PieceKind) -> tuple[Piece, ...]:
+        """The pieces of one kind."""
+        return tuple(piece for piece in self.pieces if piece.kind == kind)
+
+    def request(
+        self, id: int, prompt_tokens: int, *, app: str = "", session: str = "", turn: int = 0
+    ) -> Request:
+        """As it is sent; `prompt_tokens`: of all of it, by the target's tokeniser."""
+        return Request(
+            id=id,
+            prompt=self.text,
+            prompt_tokens=prompt_tokens,
+            max_tokens=self.max_tokens,
+            app=app,
+            session=session,
+            turn=turn,
+            before=self.before,
+        )
