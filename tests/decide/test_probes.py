@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from latok.analysis.probed import Probe, Seen
@@ -27,6 +27,7 @@ def sent(laws: Laws, limits: Limits, seed: int = 0) -> list[Probe]:
     prefill=st.sampled_from([1e-5, 3e-4, 5e-3]),
 )
 @settings(max_examples=15, deadline=None)
+@example(requests=48, tokens=4115, context=256, overhead=0, prefill=5e-3)
 def test_no_more_is_sent_than_may_be(
     requests: int, tokens: int, context: int | None, overhead: int, prefill: float
 ) -> None:

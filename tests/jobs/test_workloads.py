@@ -15,7 +15,7 @@ from latok.analysis.point import Check, Point
 from latok.jobs.experiment import Experiment
 from latok.jobs.session import estimated
 from latok.load.golden import golden
-from latok.records import Open, read_manifest
+from latok.records import Closed, Open, read_manifest
 from latok.workload.apps import APPS
 
 
@@ -109,7 +109,9 @@ def test_a_trace_may_be_replayed_at_another_rate_or_by_slots(url: str, tmp_path:
     assert [(r.ok, r.prompt_tokens) for r in records] == [(True, 100 + n) for n in range(40)]
     assert regime(point).ok  # unique, as Azure's trace says nothing of prefixes
     point = measured(url, tmp_path, trace=str(file), concurrency=2, requests=20)
-    assert point.counts.ok == 20
+    assert point.load == Closed(2)
+    _, records = latok.read_run(point.run)
+    assert sum(r.ok for r in records) >= 20  # the steady part may be shorter
 
 
 def test_prompts_of_a_file_are_asked_as_they_are(url: str, tmp_path: Path) -> None:

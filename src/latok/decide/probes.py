@@ -94,6 +94,11 @@ class _Design:
         return max(context - self._limits.overhead - 2 * _STREAM, _OWN + 8)
 
     @property
+    def _longest_stream(self) -> int:
+        """Tokens of the longest answer to a short prompt that a probe waits for."""
+        return min(300, self._room - _SHORT)
+
+    @property
     def _per_token(self) -> float:
         """Seconds for a token of a prompt, a guess until it is known."""
         if self._law is not None:
@@ -257,7 +262,7 @@ class _Design:
         begins = law.seconds(_SHORT) + 6 * self._pace
         small = [Ask(_OWN, 1, at=begins + (n + 0.7 * self._rng.random()) * apart) for n in range(8)]
         # what reads a prompt makes no token for the stream, so this is longer than it must be
-        tokens = int(min((begins + 8 * apart) / self._pace, 300))
+        tokens = int(min((begins + 8 * apart) / self._pace, self._longest_stream))
         return Probe("arrival", (Ask(_SHORT, tokens, at=0.0), *small), 2)
 
     def load(self) -> Probe | None:
@@ -278,7 +283,7 @@ class _Design:
         if huge < 8 * _SHORT or takes < 4 * self._pace:
             return None
         # the streams run for a while before it comes and after it has been read
-        tokens = int(min(max(1.5 * takes / self._pace, 24) + 24, 300))
+        tokens = int(min(max(1.5 * takes / self._pace, 24) + 24, self._longest_stream))
         begins = law.seconds(_SHORT) + 12 * self._pace
         streams = [Ask(_SHORT, tokens, at=0.0), Ask(_SHORT, tokens, at=0.0)]
         behind = begins + min(0.1 * takes, 0.05)
