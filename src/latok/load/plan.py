@@ -22,6 +22,10 @@ class Patience(msgspec.Struct, frozen=True):
     silence: float = 600.0
     total: float = 600.0
 
+    @property
+    def shortest(self) -> float:
+        return min(self.connect, self.first, self.silence, self.total)
+
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """No request is sent that might pass `most_usd`: all that were sent count as the dearest that
