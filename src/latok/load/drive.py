@@ -185,7 +185,7 @@ class Driver:
         before, stall, reads, sooner = self._poll_ended, self._stall, 0, due < look
         while True:
             asked = clock()
-            if asked - before > stall:
+            if asked - before > stall:  # noqa: PLR1730  `max` is a call, at each turn
                 stall = asked - before
             left = until - asked
             if left > 2 * _MS:
@@ -496,16 +496,20 @@ class Driver:
             self._drop(stream, failure, self._seconds(stamp))
             return
         if response.complete:
-            stream.capture = None
-            if response.keep_alive and self._reusing and not stream.unsent:
-                stream.state = State.IDLE
-                stream.connection = Connection()
-                self._free.append(stream)
-            else:
-                self._drop(stream, None)
-            self._end(capture, None, self._seconds(stamp))
+            self._finish(stream, capture, self._seconds(stamp))
 
     # --- ending requests ---
+
+    def _finish(self, stream: Stream, capture: Capture, at: float) -> None:
+        """The response is whole: the connection is free, or of no more use."""
+        stream.capture = None
+        if stream.response.keep_alive and self._reusing and not stream.unsent:
+            stream.state = State.IDLE
+            stream.connection = Connection()
+            self._free.append(stream)
+        else:
+            self._drop(stream, None)
+        self._end(capture, None, at)
 
     def _drop(self, stream: Stream, failure: Failure | None, at: float | None = None) -> None:
         """Closes a connection; a request on it ends with `failure`."""
