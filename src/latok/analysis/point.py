@@ -164,6 +164,26 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
     joules_per_good_request: float | None
 
 
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """How good the answers were, of the requests that were graded; failures count as wrong.
+
+    `accuracy`: mean score, from 0 to 1. `tasks`: that of each. `good`: share that were right, whole
+    (not cut at their length) and within the SLO at once; `good_per_s`: that share of the requests
+    that were offered, per second of the window. `cut`: share that ended at their length.
+    """
+
+    items: int
+    accuracy: float
+    ci95: Interval
+    tasks: dict[str, float]
+    good: float
+    good_ci95: Interval
+    good_per_s: float
+    usd_per_thousand_good: float | None
+    cut: float
+    failed: int
+
+
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One operating point. `billed` is empty where the tokens of a request are not known;
     `ended_by`: what ended the window, where it could end as soon as enough was known."""
@@ -186,7 +206,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     users: Users | None = None
     cost: Cost | None = None
     energy: Energy | None = None
-    quality: None = None
+    quality: Quality | None = None
     run: str = ""
     ended_by: str = ""
     schema: str = "latok.point/1"

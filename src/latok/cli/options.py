@@ -92,6 +92,8 @@ _SHARED: dict[str, Any] = {
         "What a prefix cache knows: cold, warm, or a share like 0.5.", WHAT, default="cold"
     ),
     "cancel": option("Clients that go away: 'after=1s, share=0.3'.", WHAT),
+    "graded": option("Share of the requests whose answers are graded, such as 20%.", WHAT),
+    "items": option("A file of your own graded items: JSONL with prompt and answer.", WHAT),
     "scale": option("Shrinks all lengths with their ratios kept, such as 0.2.", WHAT),
     "seed": option("Same seed, same requests.", WHAT, default="0"),
     "max_requests": option("Send no more, warm-up included.", HOW),

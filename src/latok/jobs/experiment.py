@@ -38,9 +38,10 @@ _ABOVE_ZERO = (
     "max_cost",
     "precision",
     "margin",
+    "graded",
 )
 # Words that are written as `5%` or `0.05`, as `90s` or `2m`, as `800` or `10k`.
-SHARES = ("precision", "margin")
+SHARES = ("precision", "margin", "graded")
 SPANS = ("budget", "duration")
 COUNTS = ("requests", "highest", "concurrency", "max_requests", "max_tokens_spent")
 TIERS = ("standard", "batch", "priority")
@@ -63,6 +64,8 @@ class Experiment:
     same; `any_model`: their models may differ. `header`: `Name: value` texts. `body`: JSON merged
     into each request. `key_env`: the environment variable with the API key.
     `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
+    `graded`: the share of the requests that are graded items, of the app's tasks or those in the
+    file `items`.
     `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
     hold for the whole command. `price_per_hour`: dollars for own hardware; `price`: of a hosted
     model (`latok.analysis.cost.parse_price`); `energy_metric`: `URL#METRIC` of a Prometheus page.
@@ -81,6 +84,8 @@ class Experiment:
     prefix: str | None = None
     cache: str | None = None
     cancel: str | None = None
+    graded: float | None = None
+    items: str | None = None
     scale: float | None = None
     seed: int = 0
     concurrency: int | None = None
@@ -156,6 +161,8 @@ class Experiment:
             "trace": ("prompts", "output_tokens", *drawn),
             "prompts": ("scale", *drawn),
             "cache": ("turns", "prefix"),
+            "graded": ("trace", "prompts", "turns"),
+            "items": ("trace", "prompts", "turns"),
         }
         for one, others in excluded.items():
             for other in others:
@@ -164,6 +171,8 @@ class Experiment:
                     raise UsageError(f"{' and '.join(flags)} exclude each other")
         if self.think is not None and self.turns is None and not self.app.endswith(".toml"):
             raise UsageError("--think is the time between --turns; give --turns too")
+        if self.graded is not None and self.graded > 1:
+            raise UsageError(f"--graded {self.graded:g} is a share, such as 20%, at most 100%")
         self.cache_share()
         self.cancelling()
 

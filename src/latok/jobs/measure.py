@@ -21,21 +21,23 @@ from latok.analysis.metrics import point
 from latok.analysis.point import Point
 from latok.errors import TargetError, UsageError
 from latok.jobs.experiment import DURATION, OPEN_WARM_UP, Experiment
+from latok.jobs.graded import Paper, exam_asked, write_graded
 from latok.jobs.look import Look
 from latok.jobs.outlook import session_line
 from latok.jobs.prices import spent_on
-from latok.jobs.runs import LOG, decoded
+from latok.jobs.runs import LOG, decoded, read_point
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.load.energy import Measured, measured
 from latok.load.fleet import hold, logs
 from latok.load.plan import Driven, Plan, Progress, Spending
 from latok.load.scrape import scraped
+from latok.quality.suite import Exam
 from latok.records import Closed, Hosted, Load, Manifest, Open, Record, write_manifest, written
 from latok.version import VERSION
 from latok.workload.apps import App
 from latok.workload.arrivals import TRACE, due_times
 from latok.workload.ask import Workload
-from latok.workload.prompts import PromptMaker
+from latok.workload.prompts import PromptMaker, estimate
 from latok.workload.traces import Trace
 
 Watch = Callable[[Progress], None]
@@ -138,17 +140,24 @@ def hold_point(
     precision: float | None = None,
     ids: int = 0,
     warm_up_s: float = OPEN_WARM_UP,
+    exam: Exam | None = None,
 ) -> Held:
     """Holds one load and leaves a run's folder. `spent`: requests, tokens and dollars before it;
     `cores`: how many the driver is thought to need. `precision`: its window closes before
     `duration` or `requests` once the SLO is decided, or the app's first metric known so well.
-    `ids`: of the level's requests, from which one it begins. `warm_up_s`: an open loop is taken as
+    `ids`: of the level's requests, from which one it begins. `exam`: what is graded in it, by
+    default what was asked for. `warm_up_s`: an open loop is taken as
     warm after this many seconds' worth of requests."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
     spent = spent or (0, 0, session.probed())
     workload = session.workload(app, maker, asked)
+    first_id = _first_id(load) + ids
+    exam = exam or exam_asked(asked, app.name, first_id)
+    if exam is not None:
+        count = session.count or estimate
+        workload = exam.into(workload, count, overhead=session.overhead, app=app.name)
     due, warm_up = _schedule(load, workload, asked, duration, warm_up_s)
     plan = Plan(
         address=session.address,
@@ -170,7 +179,6 @@ def hold_point(
         cancel=asked.cancelling(),
         talk=session.talk() if app.turns.quantile(1) > 1 else None,
     )
-    first_id = _first_id(load) + ids
     manifest = begun(
         folder,
         session,
@@ -209,10 +217,11 @@ def hold_point(
         manifest = msgspec.structs.replace(manifest, ended_by=by)
     requests = tokens = 0
     usd = 0.0
+    paper = Paper(lambda id: None if exam is None else exam.item(id - first_id))
 
     def counted() -> Iterator[Record]:
         nonlocal requests, tokens, usd
-        for record in decoded(folder, manifest):
+        for record in paper.keep(decoded(folder, manifest)):
             requests += 1
             tokens += record.prompt_tokens + record.max_tokens
             usd += spent_on(record, session.prices, margin=session.margin)
@@ -223,6 +232,9 @@ def hold_point(
         write_manifest(folder, manifest)
         for log in logs(folder / LOG):  # only now that its Parquet stands
             log.unlink(missing_ok=True)
+        if exam is not None:
+            write_graded(folder, paper.graded())
+            found = read_point(folder)
     ended = "interrupted" if interrupted.is_set() else driven.ended
     return Held(found, ended, driven.why, requests, tokens, usd)
 

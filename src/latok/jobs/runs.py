@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 
 from latok.analysis.frontier import Map
-from latok.analysis.metrics import point
+from latok.analysis.metrics import digest, point
 from latok.analysis.point import Point
 from latok.errors import UsageError
 from latok.load.fleet import logs
+from latok.quality.items import Graded
+from latok.quality.summary import Answer, with_quality
 from latok.records import MANIFEST, RECORDS, Manifest, Record, read_manifest, read_records
 from latok.wire.capture import read_log, read_order, record_of
 from latok.wire.dialects import dialect_named
@@ -21,6 +23,7 @@ LOG = "captures.log"
 MAP = "map.json"
 CAPACITY = "capacity.json"
 COMPARISON = "compare.json"
+GRADED = "graded.jsonl"
 POINT = "point.json"  # another tool's result, imported
 
 
@@ -53,7 +56,9 @@ def decoded(folder: Path, manifest: Manifest) -> Iterator[Record]:
         order = sorted((*found, n) for n, file in enumerate(files) for found in read_order(file))
         for _, _, place, n in order:
             files[n].seek(place)
-            yield record_of(next(read_log(files[n])), dialect)
+            yield record_of(
+                next(read_log(files[n])), dialect, keep_text="graded" in manifest.workload
+            )
 
 
 def _window(records: Iterable[Record]) -> tuple[float, float] | None:
@@ -82,7 +87,34 @@ def read_point(folder: Path | str) -> Point:
         except msgspec.DecodeError as why:
             raise UsageError(f"{folder / POINT} is not a point of latok: {why}") from None
     manifest, records = opened_run(folder)
-    return point(manifest, records, run=str(folder))
+    return summarised(manifest, records, read_graded(folder), run=str(folder))
+
+
+def summarised(
+    manifest: Manifest, records: Iterable[Record], graded: Iterable[Graded], run: str
+) -> Point:
+    """A run as a Point, with the quality of what was graded in it."""
+    grades = {each.request: each for each in graded}
+    answers: list[Answer] = []
+
+    def passing() -> Iterator[Record]:
+        for record in records:
+            if record.id in grades:
+                answers.append((digest(record), grades[record.id]))
+            yield record
+
+    return with_quality(point(manifest, passing(), run=run), manifest, answers)
+
+
+def read_graded(folder: Path) -> list[Graded]:
+    """What was graded in a run, as it was graded then. Raises UsageError for a broken file."""
+    path = folder / GRADED
+    if not path.exists():
+        return []
+    try:
+        return msgspec.json.Decoder(Graded).decode_lines(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as why:
+        raise UsageError(f"{path} does not hold grades: {why}") from None
 
 
 def read_map(folder: Path) -> Map:

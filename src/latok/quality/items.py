@@ -33,13 +33,14 @@ class Graded(msgspec.Struct, frozen=True, kw_only=True):
 
     `text`: what was said, empty if nothing came. `tokens`: of the answer, None where nobody says.
     `finish`: as the server says (`stop`, `length`); `failed`: the request did not succeed. `first`:
-    log-probabilities of the likeliest first tokens, where the target gives them.
+    log-probabilities of the likeliest first tokens, where the target gives them. `request`: its id.
     """
 
     item: str
     task: str
     family: str
     score: float
+    request: int | None = None
     text: str = ""
     tokens: int | None = None
     finish: str | None = None

@@ -1,0 +1,102 @@
+"""What is asked to be graded, and its place in the load: among the other requests, or instead."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from latok.quality.items import Item
+from latok.quality.task import Task
+from latok.quality.tasks import tasks_of
+from latok.records import Request
+from latok.workload.ask import Ask, Workload
+from latok.workload.parts import Parts
+
+Count = Callable[[list[str]], list[int]]
+_AT_ONCE = 32  # items that are made and counted together: each count is a call to the target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """Items without end: those of each task (at its size) by turns; or a user's `own`, again and
+    again."""
+
+    tasks: tuple[tuple[Task, int], ...] = ()
+    seed: int = 0
+    own: tuple[Item, ...] = ()
+
+    def item(self, n: int) -> Item:
+        """The nth; the same whenever it is asked for."""
+        if self.own:
+            return self.own[n % len(self.own)]
+        task, size = self.tasks[n % len(self.tasks)]
+        return task.item(self.seed, n // len(self.tasks), size)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What a run's manifest says of it."""
+        if self.own:
+            return {"own": len(self.own)}
+        return {"tasks": {task.name: size for task, size in self.tasks}, "seed": self.seed}
+
+
+def suite_of(app: str, seed: int) -> Suite:
+    """An app's tasks, each at its usual size. Raises UsageError if it has none."""
+    return Suite(tasks=tuple((task, task.usual) for task in tasks_of(app)), seed=seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """A suite inside a load: a `share` of the requests are its items, from the `start`th on.
+
+    `change`: what a lever makes of an item's parts.
+    """
+
+    suite: Suite
+    share: float = 1.0
+    start: int = 0
+    change: Callable[[Parts], Parts] = lambda parts: parts
+
+    def item(self, n: int) -> Item | None:
+        """The item that a load's nth request is; None for one that is not graded."""
+        k = int(n * self.share)
+        return self.suite.item(self.start + k) if int((n + 1) * self.share) > k else None
+
+    def into(self, load: Workload, count: Count, *, overhead: int, app: str) -> Workload:
+        """The load with the items in it. `count`: tokens of texts by the target's tokeniser;
+        `overhead`: what it adds to each by itself."""
+
+        def asks(first: int) -> Iterator[Ask]:
+            others = load.asks(first)
+            items = self._requests(first, count, overhead, app)
+            for n in itertools.count():
+                if self.item(n) is not None:
+                    yield Ask(next(items))
+                elif (other := next(others, None)) is not None:
+                    numbered = msgspec.structs.replace(other.request, id=first + n)
+                    yield other._replace(request=numbered)
+                else:
+                    return
+
+        said = {**load.said, "graded": {**self.suite.said, "share": self.share}}
+        regime, known = (load.regime, load.share) if self.share < 1.0 else ("graded", None)
+        return Workload(
+            asks=asks, regime=regime, share=known, most=load.most, warm_up=load.warm_up, said=said
+        )
+
+    def _requests(self, first: int, count: Count, overhead: int, app: str) -> Iterator[Request]:
+        wanted = (n for n in itertools.count() if self.item(n) is not None)
+        while True:
+            batch = [(n, item) for n in _first(wanted) if (item := self.item(n)) is not None]
+            parts = [self.change(item.parts) for _, item in batch]
+            texts = ["\n\n".join([*(m.content for m in p.before), p.text]) for p in parts]
+            for (n, _), part, tokens in zip(batch, parts, count(texts), strict=True):
+                yield part.request(first + n, tokens + overhead, app=app)
+
+
+def _first(wanted: Iterator[int]) -> list[int]:
+    return [next(wanted) for _ in range(_AT_ONCE)]
