@@ -1,0 +1,54 @@
+"""A task: makes graded items of a chosen size."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from latok.errors import UsageError
+from latok.quality.items import Item
+from latok.workload.parts import Parts
+
+
+class Made(NamedTuple):
+    """What a task makes of a draw: an Item that does not know yet which one of its task it is."""
+
+    parts: Parts
+    scorer: str
+    answer: Any
+    family: str
+    about: dict[str, float | str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Questions of one sort, each with one right answer, as many as one wants.
+
+    `what`: one line for the user. `sizes`: how hard it can be made, easiest first; what they count
+    (pairs, tokens, hops) is the task's own. `usual`: the size where nothing was calibrated.
+    """
+
+    name: str
+    app: str
+    what: str
+    make: Callable[[random.Random, int], Made]
+    sizes: tuple[int, ...]
+    usual: int
+
+    def item(self, seed: int, number: int, size: int | None = None) -> Item:
+        """Same seed, number and size: same item. Raises UsageError for a size below 1."""
+        size = self.usual if size is None else size
+        if size < 1:
+            raise UsageError(f"task {self.name} cannot have size {size}; sizes are 1 or above")
+        made = self.make(random.Random(f"{self.name} {seed} {number} {size}"), size)
+        return Item(
+            id=f"{self.name}/{seed}/{number}",
+            task=self.name,
+            family=made.family,
+            parts=made.parts,
+            scorer=made.scorer,
+            answer=made.answer,
+            about={"size": size} | made.about,
+        )
