@@ -34,7 +34,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `prompt` is what the user says last; `before`, what was said before it. A session's requests are
     numbered by `turn`, from 0. `top_logprobs`: of how many of the likeliest tokens to ask the
-    log-probabilities, where the target gives them; 0: not to ask.
+    log-probabilities, where the target gives them; 0: not to ask. `may_stop`: the answer ends where
+    the model ends it; else at `max_tokens`, where the target can be told so.
     """
 
     id: int
@@ -46,6 +47,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     turn: int = 0
     before: tuple[Message, ...] = ()
     top_logprobs: int = 0
+    may_stop: bool = False
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):

@@ -73,6 +73,16 @@ def capacity(asked: Experiment, watcher: Watcher | None = None) -> Found:
     return Found(found, folder, complete)
 
 
+def highest(
+    sessions: Sequence[Session], asked: Experiment, watcher: Watcher, folder: Path
+) -> tuple[list[Capacity], bool]:
+    """How many at a time each target bears, within one budget; and whether all was searched."""
+    asked = replace(asked, loops=("closed",))
+    parts = [_part(session, "closed", asked, watcher) for session in sessions]
+    complete = _search(parts, asked, watcher, folder)
+    return _answers(parts, asked), complete
+
+
 def read_capacities(folder: Path) -> list[Capacity]:
     """The answers in a folder. Raises UsageError if there are none."""
     try:

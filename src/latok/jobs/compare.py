@@ -158,6 +158,12 @@ def _load_name(load: Load) -> str:
     return f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
 
 
+def read_side(folder: Path) -> tuple[Manifest, list[Digest]]:
+    """A run's manifest, and its requests as far as they are compared."""
+    run = _read(folder)
+    return run.manifest, run.requests
+
+
 def _read(folder: Path) -> _Run:
     manifest, records = opened_run(folder)
     requests: list[Digest] = []

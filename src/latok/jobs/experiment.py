@@ -38,10 +38,11 @@ _ABOVE_ZERO = (
     "max_cost",
     "precision",
     "margin",
+    "quality_margin",
     "graded",
 )
 # Words that are written as `5%` or `0.05`, as `90s` or `2m`, as `800` or `10k`.
-SHARES = ("precision", "margin", "graded")
+SHARES = ("precision", "margin", "quality_margin", "graded")
 SPANS = ("budget", "duration")
 COUNTS = ("requests", "highest", "concurrency", "max_requests", "max_tokens_spent")
 TIERS = ("standard", "batch", "priority")
@@ -61,8 +62,9 @@ class Experiment:
     `budget`: seconds of measuring for a map or a capacity, start-up apart. `precision`: a point
     ends once half of an interval is this share of its value, a capacity's search likewise; `loops`:
     in which it is searched. `margin`: of a comparison, the share within which both sides are the
-    same; `any_model`: their models may differ. `header`: `Name: value` texts. `body`: JSON merged
-    into each request. `key_env`: the environment variable with the API key.
+    same, and `quality_margin` that by which an answer's score may fall; `any_model`: their models
+    may differ. `header`: `Name: value` texts. `body`: JSON merged into each request. `key_env`: the
+    environment variable with the API key.
     `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
     `graded`: the share of the requests that are graded items, of the app's tasks or those in the
     file `items`.
@@ -96,6 +98,7 @@ class Experiment:
     precision: float | None = None
     budget: float = 120.0
     margin: float = 0.05
+    quality_margin: float = 0.02
     any_model: bool = False
     highest: int = 256
     loops: tuple[str, ...] = ("closed", "open")

@@ -76,6 +76,7 @@ def _graded(item: Item, record: Record, tokens: int | None) -> Graded:
         tokens=tokens,
         finish=record.finish_reason,
         failed=not record.ok,
+        first=record.first_token,
     )
 
 

@@ -186,6 +186,7 @@ def hold_point(
         app=app.name,
         slo=str(app.slo),
         load=load,
+        texts=exam is not None,
         workload={
             **workload.manifest,
             "cancel": asked.cancel,

@@ -24,6 +24,7 @@ MAP = "map.json"
 CAPACITY = "capacity.json"
 COMPARISON = "compare.json"
 GRADED = "graded.jsonl"
+TRIED = "try.json"
 POINT = "point.json"  # another tool's result, imported
 
 

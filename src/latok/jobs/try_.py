@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from latok.analysis.capacity import Capacity
 from latok.analysis.compare import Stretch, stretch
 from latok.analysis.point import Point
 from latok.engines.table import ENGINES
@@ -27,6 +28,7 @@ from latok.quality.items import Graded
 from latok.quality.suite import Exam, Suite
 from latok.quality.tried import Answers, Side, Tried, tried
 from latok.records import Closed
+from latok.wire.dialects import LOGPROBS
 from latok.workload.apps import App
 from latok.workload.prompts import PromptMaker
 
@@ -36,12 +38,13 @@ _CONCURRENCY = 8
 _ROUNDS, _FEWEST = 8, 4
 _FLOOR = 3  # every such round base is asked twice
 _IDS = 50_000  # of a round's requests: each has prompts of its own, so that no cache knows them
+_LIKELIEST = 10  # first tokens whose log-probabilities are asked for, where the target gives them
 _CAPACITY = 0.35  # share of the budget in which the capacities are searched
 
 
 @dataclass(kw_only=True)
 class _Arm:
-    """One setting, and what it has done so far; `floor` is what base did when it was asked again."""
+    """One setting, and what it has done so far; `floor`: what base did when asked once more."""
 
     setting: Turned
     session: Session
@@ -88,11 +91,11 @@ def try_(asked: Experiment, watcher: Watcher | None = None) -> tuple[Tried, Path
         if complete and app.slo.clauses and not settings[-1].of_requests:
             search = replace(asked, budget=_CAPACITY * asked.budget, concurrency=None)
             ends = [arms[0], arms[-1]]
-            found, complete = highest([arm.session for arm in ends], search, watcher)
-            capacities = {a.setting.name: c for a, c in zip(ends, found, strict=True) if c}
-    found_ = work.found(capacities)
-    _write(folder, found_)
-    return found_, folder, complete
+            found, complete = highest([arm.session for arm in ends], search, watcher, folder)
+            capacities = {a.setting.name: c for a, c in zip(ends, found, strict=True)}
+    result = work.found(capacities)
+    _write(folder, result)
+    return result, folder, complete
 
 
 def read_tried(folder: Path) -> Tried:
@@ -123,7 +126,7 @@ def _arms(
     for setting in settings:
         if word in ENGINES or shared is None:
             own = replace(asked, levers=setting.engine)
-            shared = stack.enter_context(opened(word, own, watcher.say))
+            shared = stack.enter_context(opened(word, own, watcher.say, top_logprobs=_LIKELIEST))
         session = replace(shared, body={**shared.body, **setting.body})
         app, note = session.fit(asked.profile(asked.app), asked.scale)
         if note and not arms:
@@ -213,7 +216,7 @@ class _Rounds:
             share=share,
             start=0 if self._suite.own else 1000 * number,
             change=arm.setting.change(arm.session.count),
-            top_logprobs=arm.session.top_logprobs,
+            top_logprobs=_LIKELIEST if LOGPROBS in arm.session.found.accepts else 0,
         )
         held = hold_point(
             arm.session,
@@ -251,7 +254,7 @@ class _Rounds:
         decided = all(each.verdict != "undecided" for each in found.deltas.values())
         return decided and found.quality is not None and found.quality.verdict != "inconclusive"
 
-    def found(self, capacities: dict[str, object], *, over: bool = True) -> Tried:
+    def found(self, capacities: dict[str, Capacity], *, over: bool = True) -> Tried:
         """Of the rounds so far. Raises InvalidError where none could be trusted."""
         if len(self._arms[0].stretches) < 2:
             raise InvalidError("; ".join(self._notes) or "fewer than two rounds were measured")

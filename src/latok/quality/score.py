@@ -193,11 +193,7 @@ def _same(one: Any, other: Any) -> bool:
             and all(_same(value, other[name]) for name, value in one.items())
         )
     if isinstance(one, list | tuple):
-        return (
-            isinstance(other, list)
-            and len(one) == len(other)
-            and all(map(_same, one, other))
-        )
+        return isinstance(other, list) and len(one) == len(other) and all(map(_same, one, other))
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 

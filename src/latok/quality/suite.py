@@ -53,13 +53,15 @@ def suite_of(app: str, seed: int) -> Suite:
 class Exam:
     """A suite inside a load: a `share` of the requests are its items, from the `start`th on.
 
-    `change`: what a lever makes of an item's parts.
+    `change`: what a lever makes of an item's parts. `top_logprobs`: of how many of the likeliest
+    first tokens to ask the log-probabilities.
     """
 
     suite: Suite
     share: float = 1.0
     start: int = 0
     change: Callable[[Parts], Parts] = lambda parts: parts
+    top_logprobs: int = 0
 
     def item(self, n: int) -> Item | None:
         """The item that a load's nth request is; None for one that is not graded."""
@@ -95,7 +97,9 @@ class Exam:
             parts = [self.change(item.parts) for _, item in batch]
             texts = ["\n\n".join([*(m.content for m in p.before), p.text]) for p in parts]
             for (n, _), part, tokens in zip(batch, parts, count(texts), strict=True):
-                yield part.request(first + n, tokens + overhead, app=app)
+                yield part.request(
+                    first + n, tokens + overhead, app=app, top_logprobs=self.top_logprobs
+                )
 
 
 def _first(wanted: Iterator[int]) -> list[int]:

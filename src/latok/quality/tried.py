@@ -200,9 +200,9 @@ def _per_request(base: Sequence[Point], other: Sequence[Point], margin: float) -
     """Tokens and dollars of a request, round by round: the rounds belong together."""
     found = {}
     for name, value in (
-        ("input_tokens", lambda p: p.tokens.get("input_mean")),
-        ("output_tokens", lambda p: p.tokens.get("output_mean")),
-        ("cached_tokens", lambda p: p.tokens.get("cached_mean")),
+        ("input_tokens", lambda p: p.tokens.get("input")),
+        ("output_tokens", lambda p: p.tokens.get("output")),
+        ("cached_tokens", lambda p: p.tokens.get("cached")),
         ("usd_per_request", lambda p: p.cost.usd_per_request if p.cost else None),
     ):
         rows = [

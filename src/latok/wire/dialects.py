@@ -55,7 +55,7 @@ def _openai(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
     body: dict[str, Any] = {"model": model, "stream": True, limit: request.max_tokens}
     if "temperature" in extras:
         body["temperature"] = 0.0
-    if "ignore_eos" in extras:
+    if "ignore_eos" in extras and not request.may_stop:
         body["ignore_eos"] = True
     if "stream_options" in extras:
         body["stream_options"] = {"include_usage": True}
@@ -347,7 +347,9 @@ def _read_ollama(reply: Reply, said: dict[str, Any]) -> Seen:
 
 
 def _llamacpp(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    more: dict[str, Any] = {"ignore_eos": True} if "ignore_eos" in extras else {}
+    more: dict[str, Any] = {}
+    if "ignore_eos" in extras and not request.may_stop:
+        more["ignore_eos"] = True
     if top := _asks(request, extras):
         more["n_probs"] = top
     body = {"prompt": _text(request), "n_predict": request.max_tokens, "temperature": 0.0}

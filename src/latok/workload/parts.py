@@ -46,16 +46,17 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(piece for piece in self.pieces if piece.kind == kind)
 
     def request(
-        self, id: int, prompt_tokens: int, *, app: str = "", session: str = "", turn: int = 0
+        self, id: int, prompt_tokens: int, *, app: str = "", top_logprobs: int = 0
     ) -> Request:
-        """As it is sent; `prompt_tokens`: of all of it, by the target's tokeniser."""
+        """As it is sent, its answer ending by itself; `prompt_tokens`: of all of it, by the
+        target's tokeniser."""
         return Request(
             id=id,
             prompt=self.text,
             prompt_tokens=prompt_tokens,
             max_tokens=self.max_tokens,
             app=app,
-            session=session,
-            turn=turn,
             before=self.before,
+            top_logprobs=top_logprobs,
+            may_stop=True,
         )

@@ -212,7 +212,14 @@ def _pass_on(rng: random.Random, size: int) -> Made:
             *shown([("Delete the file of Rita.", _call("find_file", {"owner": "Rita"}))]),
             *shown([(_then(_FOUND, "delete_file", "file_id"), _call("delete_file", _FILE))]),
             *shown([("Print the page of Hugo.", _call("find_page", {"author": "Hugo"}))]),
-            *shown([(_then({"page_id": 6145, "width": 3302}, "print_page", "page_id"), _call("print_page", {"page_id": 6145}))]),
+            *shown(
+                [
+                    (
+                        _then({"page_id": 6145, "width": 3302}, "print_page", "page_id"),
+                        _call("print_page", {"page_id": 6145}),
+                    )
+                ]
+            ),
             *shown([(ask.format(person), _call(first, {by: person}))]),
         ),
         pieces=(

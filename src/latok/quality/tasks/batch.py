@@ -127,6 +127,7 @@ def _classify(rng: random.Random, size: int) -> Made:
     labels = rng.sample(tuple(_LABELS), min(max(size, 2), len(_LABELS)))
     label = rng.choice(labels)
     text = rng.choice(_LEADS) + rng.choice(_LABELS[label])
+
     def ask(some: Sequence[str]) -> str:
         return f"Which label does the text have: {', '.join(some)}?"
 
@@ -155,7 +156,9 @@ def _arithmetic(rng: random.Random, size: int) -> Made:
     before = []
     for k, thing in enumerate(("keys", "cups", "maps", "nuts")):
         known = [(7, 3, 4, 8, 2, 6, 5, 9)[(3 * k + j) % 8] for j in range(size + 1)]
-        text, ask = _story([("Rita", "Hugo", "Lena", "Otto")[j%4] for j in range(size + 1)], known, thing)
+        text, ask = _story(
+            [("Rita", "Hugo", "Lena", "Otto")[j % 4] for j in range(size + 1)], known, thing
+        )
         before.append((f"{text}\n\n{ask}", f"{' + '.join(map(str, known))} = {sum(known)}"))
     text, ask = _story(people, counts, things)
     parts = Parts(
@@ -182,7 +185,14 @@ def _date(rng: random.Random, size: int) -> Made:
         day, year = rng.randrange(10, 29), rng.randrange(1950, 2030)
         written = form.format(day=day, month=MONTHS[month], year=year)
         picked.append((written, f"{year}-{month + 1:02}-{day:02}"))
-    dates = ((24, "March", 1987), (11, "November", 2016), (19, "June", 2003), (27, "January", 1965), (12, "May", 1978), (26, "October", 2021))
+    dates = (
+        (24, "March", 1987),
+        (11, "November", 2016),
+        (19, "June", 2003),
+        (27, "January", 1965),
+        (12, "May", 1978),
+        (26, "October", 2021),
+    )
     parts = Parts(
         before=shown(
             (f"{_AS} {form.format(day=d, month=m, year=y)}", f"{y}-{MONTHS.index(m) + 1:02}-{d}")

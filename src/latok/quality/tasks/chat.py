@@ -180,6 +180,7 @@ _TOPICS = (
     *("the moon", "a rainy day", "learning to swim", "a good friend", "city parks", "honey"),
 )
 
+
 class _Ask(NamedTuple):
     """What is asked, how it is verified (`latok.quality.score.CHECKS`), and a text made to obey."""
 
