@@ -399,3 +399,58 @@ def compare(
     if not complete:
         raise typer.Exit(130)
     raise typer.Exit({"worse": 1, "undecided": 4}.get(found.verdict, 0))
+
+
+@app.command("try", rich_help_panel="Measure")
+@sends_load
+def try_(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="LEVER=VALUE… [TARGET]",
+            help="What to turn ([bold]latok levers[/bold]); [bold]lever=from..to[/bold] where "
+            "'without' shall not be the default. Without a target the embedded engine is started.",
+            show_default=False,
+        ),
+    ] = None,
+    concurrency: Annotated[
+        str | None,
+        option("Closed loop: so many at a time.", HOW, "--concurrency", "-c", default="8"),
+    ] = None,
+    budget: Annotated[
+        str | None, option("Measuring time, start-up apart.", HOW, default="2m")
+    ] = None,
+    margin: Annotated[
+        str | None, option("Within so much a figure is the same.", WHAT, default="5%")
+    ] = None,
+    quality_margin: Annotated[
+        str | None, option("By so much the accuracy may fall.", WHAT, default="2%")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn levers and see: latency, tokens, cost and answers, with and without.
+
+    Both settings are asked the same requests in turns; some of them have one right answer and are
+    graded. Of two levers each is tried alone, too, and what they do to each other is said.
+
+    Examples:
+
+      latok try kv_cache=u4 prefix_cache=on --app document
+      latok try batch_limit=4..64 -c 32
+      latok try context=bm25:256 --app document
+      latok try compaction=on http://127.0.0.1:8000 --app batch
+    """
+    from latok.jobs.try_ import try_ as job
+    from latok.report.tried import print_tried
+
+    with following(talk(quiet or json)) as watcher:
+        found, folder, complete = job(experiment(context), watcher)
+    if json:
+        print_json(found)
+    else:
+        print_tried(found, page())
+        print(f"Kept in {folder}")
+    if not complete:
+        raise typer.Exit(130)

@@ -122,7 +122,7 @@ def _arms(
     """A session for each setting. Engines that we start are one for each, so that none finds in its
     cache what another was asked; a URL is one target for all."""
     shared: Session | None = None
-    arms = []
+    arms: list[_Arm] = []
     for setting in settings:
         if word in ENGINES or shared is None:
             own = replace(asked, levers=setting.engine)

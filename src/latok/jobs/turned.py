@@ -11,7 +11,7 @@ from latok.errors import UsageError
 from latok.levers.requests import REQUEST_LEVERS, Change, Count, change
 from latok.workload.prompts import estimate
 
-_BODY = {
+_BODY: dict[str, dict[str, dict[str, Any]]] = {
     "stream": {"on": {"stream": True}, "off": {"stream": False}},
     "reasoning": {each: {"reasoning_effort": each} for each in ("low", "medium", "high")},
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -196,15 +196,18 @@ def _identity(base: Answers, other: Answers) -> Identity | None:
 # --- what a request takes ------------------------------------------------------------------------
 
 
+_OF_A_REQUEST: dict[str, Callable[[Point], float | None]] = {
+    "input_tokens": lambda point: point.tokens.get("input"),
+    "output_tokens": lambda point: point.tokens.get("output"),
+    "cached_tokens": lambda point: point.tokens.get("cached"),
+    "usd_per_request": lambda point: point.cost.usd_per_request if point.cost else None,
+}
+
+
 def _per_request(base: Sequence[Point], other: Sequence[Point], margin: float) -> dict[str, Delta]:
     """Tokens and dollars of a request, round by round: the rounds belong together."""
     found = {}
-    for name, value in (
-        ("input_tokens", lambda p: p.tokens.get("input")),
-        ("output_tokens", lambda p: p.tokens.get("output")),
-        ("cached_tokens", lambda p: p.tokens.get("cached")),
-        ("usd_per_request", lambda p: p.cost.usd_per_request if p.cost else None),
-    ):
+    for name, value in _OF_A_REQUEST.items():
         rows = [
             (a, b)
             for one, another in zip(base, other, strict=True)
@@ -216,7 +219,7 @@ def _per_request(base: Sequence[Point], other: Sequence[Point], margin: float) -
 
 
 def _paired(rows: Sequence[tuple[float, float]], margin: float) -> Delta:
-    """The ratio of two means of rounds, with Student's t on the logarithms of the rounds' ratios."""
+    """The ratio of two means, with Student's t on the logarithms of the rounds' own ratios."""
     a, b = (math.fsum(column) / len(rows) for column in zip(*rows, strict=True))
     logs = [math.log(with_ / without) for without, with_ in rows]
     interval = _interval(logs)
@@ -280,7 +283,7 @@ def _capacity(base: Capacity, other: Capacity, margin: float) -> Delta:
 def _interactions(sides: Sequence[Side]) -> dict[str, Interaction]:
     """Of two levers, from the rounds: log(both) − log(one) − log(other) + log(none)."""
     found = {}
-    figures: dict[str, Any] = {
+    figures: dict[str, Callable[[Point], float | None]] = {
         "ttft.p50": lambda p: p.metrics["ttft"].p50,
         "tpot.p50": lambda p: p.metrics["tpot"].p50,
         "throughput": lambda p: p.throughput.output_tokens_per_s,
