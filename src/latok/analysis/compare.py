@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from latok.analysis.digest import Digest
 from latok.analysis.metrics import arrivals, cut_short, in_window, judged, steady_part
 from latok.analysis.point import Interval
-from latok.analysis.stats import Floats, alike, allowed
+from latok.analysis.stats import Floats, alike, allowed, holm
 from latok.records import Manifest, Open
 from latok.workload.slo import parse_slo
 
@@ -166,7 +166,7 @@ def compare(
         counts += [sum(len(s.at) for s in ours), sum(len(s.at) for s in theirs)]
         drawn += blocks
     each = int(counts.min()) // max(len(sides), 1)
-    shown = _holm(found, alpha)
+    shown = _shown(found, alpha)
     metrics = {
         name: _judged(name, e, margin, name in shown, each, len(found), alpha)
         for name, e in found.items()
@@ -210,16 +210,10 @@ def _p_value(e: _Estimate) -> float:
     return 2.0 * float(stdtr(e.freedom, -abs(e.difference) / e.error))
 
 
-def _holm(found: Mapping[str, _Estimate], alpha: float) -> set[str]:
-    """Those whose difference is shown: in the order of their p-values, as long as each is below
-    alpha over how many are left."""
-    rows = sorted((_p_value(e), name) for name, e in found.items() if e.freedom > 0)
-    shown = set()
-    for n, (p, name) in enumerate(rows):
-        if p > alpha / (len(rows) - n):
-            break
-        shown.add(name)
-    return shown
+def _shown(found: Mapping[str, _Estimate], alpha: float) -> set[str]:
+    """Those whose difference is shown, by Holm's test of all of them."""
+    values = {name: _p_value(e) for name, e in found.items() if e.freedom > 0}
+    return {name for name, p in holm(values).items() if p <= alpha}
 
 
 def _interval(e: _Estimate, alpha: float) -> Interval:

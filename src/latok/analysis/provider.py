@@ -13,6 +13,12 @@ from latok.records import Manifest, Record, Usage
 _ROUND = 2  # tokens by which a count may be off for a special token here or there
 _CUT = 0.05  # share of a prompt that may be missing before we call it cut
 _ALIKE = 0.8  # of the cut ones, at the same length: a limit
+BY_LENGTH = (
+    "length",
+    "max_tokens",
+    "max_output_tokens",
+    "limit",
+)  # why an answer ended: its length
 _FROM_AUDIT = ("token_counts", "rate_limits", "cache_regime")
 
 
@@ -35,8 +41,7 @@ def _default_limit(told: Sequence[tuple[Record, Usage]]) -> Check:
     by_length = [
         (u.completion_tokens, r.max_tokens)
         for r, u in told
-        if r.finish_reason in ("length", "max_tokens", "max_output_tokens", "limit")
-        and u.completion_tokens is not None
+        if r.finish_reason in BY_LENGTH and u.completion_tokens is not None
     ]
     short = [(got, asked) for got, asked in by_length if got < asked - _ROUND]
     if not by_length:

@@ -8,7 +8,7 @@ are bootstrapped over blocks of time, long enough for that (Künsch 1989), not o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,3 +169,13 @@ def share_interval(hits: float, n: float) -> tuple[float, float]:
     half = _Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     low = 0.0 if hits <= 0 else max(middle - half, 0.0)
     return low, 1.0 if hits >= n else min(middle + half, 1.0)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's adjusted p-values (1979): calling what is at most α different is wrong of any of them
+    with a chance of α at the most."""
+    adjusted, least = {}, 0.0
+    for n, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        least = max(least, min((len(p_values) - n) * p_values[name], 1.0))
+        adjusted[name] = least
+    return adjusted
