@@ -13,12 +13,8 @@ from latok.records import Manifest, Record, Usage
 _ROUND = 2  # tokens by which a count may be off for a special token here or there
 _CUT = 0.05  # share of a prompt that may be missing before we call it cut
 _ALIKE = 0.8  # of the cut ones, at the same length: a limit
-BY_LENGTH = (
-    "length",
-    "max_tokens",
-    "max_output_tokens",
-    "limit",
-)  # why an answer ended: its length
+# How servers say that an answer ended for its length.
+BY_LENGTH = ("length", "max_tokens", "max_output_tokens", "limit")
 _FROM_AUDIT = ("token_counts", "rate_limits", "cache_regime")
 
 

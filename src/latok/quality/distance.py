@@ -33,10 +33,9 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 class FirstToken(msgspec.Struct, frozen=True, kw_only=True):
     """How far the first tokens' distributions are apart, over `n` items that both sides told.
 
-    `kl`: mean Kullback-Leibler divergence of the other side from base, nats; what the servers did
-    not list is one rest, so it is never more than the whole divergence. `missed`: of how many items
-    one side's likeliest token is not among the other's, so that it hides in that rest. `top1`:
-    share of those whose likeliest token is the same.
+    `kl`: mean Kullback-Leibler divergence of the other side from base, nats, at least: what the
+    servers did not list is merged. `missed`: of how many items one side's likeliest token is not
+    among the other's. `top1`: share of those whose likeliest token is the same.
     """
 
     kl: float
@@ -66,16 +65,24 @@ def identical(pairs: Iterable[Answers]) -> Share | None:
 
 
 def divergence(base: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """KL(base‖other) in nats of two listings of log-probabilities, over the tokens that both list
-    and one rest. Merging outcomes never raises a divergence, so it is a lower bound."""
+    """KL(base‖other) in nats of two listings of log-probabilities, never more than of the whole
+    distributions: merging outcomes can but lower it, so there are the tokens that both list, those
+    that only base does, and the rest. Those have no more of the other side than it leaves over."""
     p, q = _told(base), _told(other)
     common = p.keys() & q.keys()
-    rest_p = max(1.0 - sum(p[token] for token in common), 0.0)
-    rest_q = max(1.0 - sum(q[token] for token in common), _UNTOLD)
+    only = sum(p[token] for token in p.keys() - common)
+    rest = max(1.0 - sum(p.values()), 0.0)
+    left = max(1.0 - sum(q[token] for token in common), _UNTOLD)
     total = sum(p[token] * math.log(p[token] / q[token]) for token in common)
-    if rest_p > _UNTOLD:
-        total += rest_p * math.log(rest_p / rest_q)
+    if only + rest > _UNTOLD:
+        # as much as makes them diverge least, up to what is left over
+        most = min(max(1.0 - sum(q.values()), _UNTOLD), left * only / (only + rest))
+        total += _term(only, most) + _term(rest, left - most)
     return max(total, 0.0)
+
+
+def _term(p: float, q: float) -> float:
+    return p * math.log(p / max(q, _UNTOLD)) if p > 0.0 else 0.0
 
 
 def first_tokens(pairs: Iterable[Answers]) -> FirstToken | None:

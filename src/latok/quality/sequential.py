@@ -45,6 +45,7 @@ class Sequential:
         self._dropped = 0.0
         self._harm = [0.0] * len(_HARM)  # the logarithm of what each stake has become
         self._safe = [0.0] * len(_SAFE)
+        self._even = [0.0] * len(_SAFE)  # the same, had each change gone either way
 
     def see(self, base: float, with_: float) -> Decision | None:
         """One more pair of scores from 0 to 1. Raises ValueError for others."""
@@ -58,6 +59,10 @@ class Sequential:
         self._safe = [
             k + math.log1p(s * (self.margin - drop)) for k, s in zip(self._safe, _SAFE, strict=True)
         ]
+        self._even = [
+            k + (math.log1p(s * (self.margin - drop)) + math.log1p(s * (self.margin + drop))) / 2
+            for k, s in zip(self._even, _SAFE, strict=True)
+        ]
         if self.decision is None:
             if self._beyond and _mixed(self._harm, _HARM_SHOWN):
                 self.decision = "inferior"
@@ -66,14 +71,15 @@ class Sequential:
         return self.decision
 
     def more(self) -> int | None:
-        """How many more pairs would probably decide, if they are like those so far; 0 where it is
-        decided, None where these lead nowhere."""
+        """How many more pairs would probably decide; 0 where it is decided, None where these lead
+        nowhere. A drop beyond the margin is taken as true; a smaller one as chance, since nobody
+        knows yet how near to the margin it is."""
         if self.decision is not None or not self.pairs:
             return 0 if self.decision else None
-        needs = [math.log(_SAFETY_SHOWN * len(_SAFE)) / k for k in self._safe if k > 0]
-        if self._beyond:
-            needs += [math.log(_HARM_SHOWN * len(_HARM)) / k for k in self._harm if k > 0]
-        return max(math.ceil(self.pairs * (min(needs) - 1.0)), 1) if needs else None
+        now, grown = (self._harm, self._harm) if self._beyond else (self._safe, self._even)
+        enough = math.log((_HARM_SHOWN if self._beyond else _SAFETY_SHOWN) * len(now))
+        needs = [(enough - k) / by for k, by in zip(now, grown, strict=True) if by > 0]
+        return max(math.ceil(self.pairs * min(needs)), 1) if needs else None
 
     @property
     def _beyond(self) -> bool:

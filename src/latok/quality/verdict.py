@@ -144,11 +144,12 @@ def judge(
     if word == "inconclusive":
         more = needed(found, len(pairs), margin) if over else watch.more()
     smallest = detectable(found.n, found.spread)
+    why = _why(word, by, found, margin, len(pairs), planned, smallest, more)
     return Verdict(
         delta=found.delta,
         ci95=found.ci95,
         verdict=word,
-        why=_why(word, by, found, margin, len(pairs), planned, smallest, more),
+        why="; ".join(filter(None, (why, _gate(ratio)))),
         margin=margin,
         pairs=len(pairs),
         planned=planned,
@@ -167,7 +168,7 @@ def judge(
         ),
         families=found.families,
         floor=_floor(pairs),
-        notes=tuple(note for note in (left, _gate(ratio), _few(found, len(pairs))) if note),
+        notes=tuple(note for note in (left, _few(found, len(pairs))) if note),
     )
 
 
@@ -251,7 +252,7 @@ def _why(
 def _gate(ratio: float | None) -> str:
     if ratio is None or LENGTHS[0] <= ratio <= LENGTHS[1]:
         return ""
-    return f"the answers are {ratio:.2f} times as long, so speed and cost are not of the same work"
+    return f"the answers are {ratio:.2f} times as long, which is other work than base did"
 
 
 def _few(found: Difference, pairs: int) -> str:
