@@ -33,7 +33,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to ask. `prompt_tokens`: as many as we meant to send, by the target's tokeniser.
 
     `prompt` is what the user says last; `before`, what was said before it. A session's requests are
-    numbered by `turn`, from 0.
+    numbered by `turn`, from 0. `top_logprobs`: of how many of the likeliest tokens to ask the
+    log-probabilities, where the target gives them; 0: not to ask.
     """
 
     id: int
@@ -44,6 +45,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     turn: int = 0
     before: tuple[Message, ...] = ()
+    top_logprobs: int = 0
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
@@ -109,8 +111,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     `retry_after`: seconds. `rate_limits`: the headers in which the target states its limits.
     `served`, `fingerprint`: the model and the system's fingerprint as the answer names them.
     `built`: seconds that it took to build it late, because it depends on an answer. The text itself
-    is not kept: `first_sentence_at` and `first_line_at` are when the user had its first sentence,
-    and its first line (of code, if it holds any).
+    is kept only where the manifest says so: `first_sentence_at` and `first_line_at` are when the
+    user had its first sentence, and its first line (of code, if it holds any). `first_token`: the
+    log-probabilities of the likeliest first tokens, where they were asked for and came.
     """
 
     id: int
@@ -140,6 +143,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     first_line_at: float | None = None
     served: str = ""
     fingerprint: str = ""
+    first_token: dict[str, float] | None = None
     chunks: tuple[Chunk, ...] = ()
 
     @property
@@ -220,7 +224,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     `client_cpu_s`: CPU time of the driver's processes in the window. `client_stall_s`: the longest
     that their loop was away from its sockets there, None where that is not known. `prices`: as they
     were when it was measured, None where they are not known. `ended_by`: what ended the window,
-    where it could end as soon as enough was known.
+    where it could end as soon as enough was known. `texts`: the records keep what was answered.
     """
 
     id: str
@@ -244,6 +248,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     prices: Prices | None = None
     energy: EnergyUse | None = None
     ended_by: str = ""
+    texts: bool = False
     schema: str = "latok.run/1"
 
 
@@ -252,7 +257,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 MANIFEST = "manifest.json"
 RECORDS = "records.parquet"
 _CHUNK_COLUMNS = Chunk.__struct_fields__
-_AS_JSON = ("server_timings", "rate_limits")
+_AS_JSON = ("server_timings", "rate_limits", "first_token")
 _ROWS_PER_GROUP, _CHUNKS_PER_GROUP = 1024, 50_000  # whichever comes first
 
 

@@ -14,7 +14,8 @@ class Case(NamedTuple):
     """One answer as a server gives it, and the truth about it.
 
     `steps`: pieces of the body; one that completes an event says its kind and tokens. `error`: the
-    kind of Failure. `timings`: some of what the server says of its time.
+    kind of Failure. `timings`: some of what the server says of its time. `first`: log-probabilities
+    of the first token.
     """
 
     steps: tuple[Step, ...]
@@ -28,6 +29,7 @@ class Case(NamedTuple):
     status: str = "200 OK"
     headers: Mapping[str, str] = {}
     content_type: str = ""
+    first: Mapping[str, float] | None = None
 
     @property
     def truth(self) -> list[tuple[str, int | None]]:

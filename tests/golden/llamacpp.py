@@ -7,6 +7,7 @@ from typing import Any
 from latok.load.golden import Step
 from latok.records import Kind, Usage
 from tests.golden.case import Case, Family, json_body, says, sse
+from tests.golden.openai import FIRST, LIKELY, NEXT
 
 TIMINGS = {"cache_n": 4, "prompt_n": 3, "prompt_ms": 5.5, "predicted_n": 2, "predicted_ms": 9.5}
 
@@ -70,6 +71,12 @@ OWN = {
     ),
     "cached_and_reasoning_tokens": answer(A, B, last(2)),
     "timings": answer(A, B, last(2)),
+    "logprobs": answer(
+        chunk("a", 1, completion_probabilities=[{"id": 5, **LIKELY}]),
+        chunk("b", 2, completion_probabilities=[{"id": 6, **NEXT}]),
+        last(2),
+        first=FIRST,
+    ),
 }
 
 BROKEN = (sse(error("out of memory"), "error"),)

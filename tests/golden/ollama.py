@@ -8,6 +8,7 @@ from typing import Any
 from latok.load.golden import Step
 from latok.records import Kind, Usage
 from tests.golden.case import Case, Family, dumped, says
+from tests.golden.openai import FIRST, LIKELY, NEXT
 
 Spell = Callable[..., dict[str, Any]]
 COUNTS = {"prompt_eval_count": 7, "eval_count": 2}
@@ -68,6 +69,12 @@ def family(spell: Spell, **own: Case) -> Family:
             *ordinary[:2], last(spell, {"eval_count": 2}), usage=Usage(None, 2)
         ),
         "timings": answer(*ordinary),
+        "logprobs": answer(
+            line(spell("a"), "content", None, logprobs=[LIKELY]),
+            line(spell("b"), "content", None, logprobs=[NEXT]),
+            last(spell),
+            first=FIRST,
+        ),
         **own,
     }
     return Family(stream, whole, error, BROKEN, 1, own, "application/x-ndjson")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log
 from typing import Any
 
 from latok.load.golden import Step
@@ -27,10 +28,11 @@ def delta(
     tokens: int | None = None,
     finish: str | None = None,
     index: int = 0,
+    logprobs: Any = None,
     **more: Any,
 ) -> Step:
     """A chat chunk; its tokens are unknown unless it is none."""
-    choice = {"index": index, "delta": fields, "logprobs": None, "finish_reason": finish}
+    choice = {"index": index, "delta": fields, "logprobs": logprobs, "finish_reason": finish}
     tokens = 0 if kind == "role" else tokens
     return sse({"object": "chat.completion.chunk", "choices": [choice], **more}, kind, tokens)
 
@@ -88,6 +90,24 @@ def tool(**call: Any) -> Step:
 def thinking(name: str, thought: Any = "hm") -> Case:
     step = delta({name: thought, "content": None}, "reasoning")
     return answer(ROLE, step, step, A, B, *TAIL)
+
+
+def listed(token: str, value: Any, *tops: tuple[str, Any], **more: Any) -> dict[str, Any]:
+    """A token with its log-probability, and the likeliest ones'."""
+
+    def one(token: str, value: Any) -> dict[str, Any]:
+        return {"token": token, "logprob": value, "bytes": list(token.encode()), **more}
+
+    return {**one(token, value), "top_logprobs": [one(*top) for top in tops]}
+
+
+FIRST = {"a": -0.25, "b": -1.75}
+LIKELY = listed("a", -0.25, ("a", -0.25), ("b", -1.75))
+NEXT = listed("b", -0.5, ("b", -0.5), ("c", -3.0))
+
+
+def likely(text_: str, *said: Any) -> Step:
+    return text(text_, logprobs={"content": list(said), "refusal": None})
 
 
 def cumulative(n: int) -> dict[str, Any]:
@@ -231,6 +251,44 @@ CHAT = {
         *(ROLE, A, B, *TAIL),
     ),
     "usage_in_last_content": answer(ROLE, A, text("b", finish="stop", usage=usage(2)), DONE),
+    "logprobs": answer(ROLE, likely("a", LIKELY), likely("b", NEXT), *TAIL, first=FIRST),
+    "logprobs_late": answer(ROLE, A, likely("b", NEXT), *TAIL),
+    "logprobs_empty": answer(
+        delta({"role": "assistant", "content": ""}, "role", logprobs={"content": []}),
+        likely("a", listed("a", -0.25)),
+        *(likely("b"), *TAIL),
+        first={"a": -0.25},
+    ),
+    "logprobs_unlikely": answer(
+        ROLE,
+        likely("a", listed("a", -9999.0, ("b", -1.75))),
+        B,
+        *TAIL,
+        first={"a": -9999.0, "b": -1.75},
+    ),
+    "logprobs_without_bytes": answer(
+        ROLE,
+        likely("a", listed("a", -0.25, ("a", -0.25), ("b", -1.75), bytes=None)),
+        B,
+        *TAIL,
+        first=FIRST,
+    ),
+    "logprobs_written_alike": answer(
+        ROLE,
+        likely("a", listed("�", -1.0, ("�", -1.0), ("a", -2.0), ("�", -1.0))),
+        B,
+        *TAIL,
+        first={"�": -1.0 + log(2.0), "a": -2.0},
+    ),
+    "logprobs_broken": answer(
+        ROLE, likely("a", listed("a", None, ("b", "low"), ("c", 10**30))), likely("b", NEXT), *TAIL
+    ),
+    "logprobs_of_reasoning": answer(
+        ROLE,
+        delta({"reasoning_content": "hm"}, "reasoning", logprobs={"reasoning_content": [LIKELY]}),
+        *(likely("a", NEXT), B, *TAIL),
+        first=FIRST,
+    ),
     "timings": timed(A, B, end(), sse({"choices": [], **METRICS, "usage": USAGE}, "usage"), DONE),
     "timings_groq": answer(
         *(A, B, end(x_groq={"usage": usage(2, queue_time=0.1, total_time=0.3)}), DONE),
@@ -247,14 +305,26 @@ CHAT = {
 }
 
 
-def piece(content: str, tokens: int | None = None, finish: str | None = None, **more: Any) -> Step:
+def piece(
+    content: str,
+    tokens: int | None = None,
+    finish: str | None = None,
+    logprobs: Any = None,
+    **more: Any,
+) -> Step:
     """A chunk of a completion."""
     kind: Kind = "role" if finish and not content else "content"
-    choice = {"index": 0, "text": content, "logprobs": None, "finish_reason": finish}
+    choice = {"index": 0, "text": content, "logprobs": logprobs, "finish_reason": finish}
     tokens = 0 if kind == "role" else tokens
     return sse({"object": "text_completion", "choices": [choice], **more}, kind, tokens)
 
 
+LISTS = {
+    "tokens": ["a"],
+    "token_logprobs": [-0.25],
+    "top_logprobs": [FIRST],
+    "text_offset": [0],
+}
 LAST = (piece("", finish="stop"), counted(), DONE)
 
 
@@ -279,6 +349,17 @@ COMPLETIONS = {
         DONE,
         usage=said(4),
         source="continuous_usage",
+    ),
+    "logprobs": answer(piece("a", logprobs=LISTS), piece("b", logprobs=LISTS), *LAST, first=FIRST),
+    "logprobs_late": answer(piece("a"), piece("b", logprobs=LISTS), *LAST),
+    "logprobs_empty": answer(
+        piece("a", logprobs={**LISTS, "top_logprobs": [None]}),
+        piece("b", logprobs={"tokens": [], "token_logprobs": [], "top_logprobs": None}),
+        *LAST,
+        first={"a": -0.25},
+    ),
+    "logprobs_as_in_chat": answer(
+        piece("a", logprobs={"content": [LIKELY]}), piece("b"), *LAST, first=FIRST
     ),
     "usage_in_last_content": answer(piece("a"), piece("b", finish="stop", **cumulative(2)), DONE),
     "prompt_progress": answer(

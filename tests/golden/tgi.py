@@ -9,13 +9,16 @@ from latok.records import Usage
 from tests.golden.case import Case, Family, dumped, json_body, says
 
 
-def token(text: str, special: bool = False, whole: str | None = None, n: int = 0) -> Step:
+def token(
+    text: str, special: bool = False, whole: str | None = None, n: int = 0, **more: Any
+) -> Step:
     details = {"finish_reason": "eos_token", "generated_tokens": n, "input_length": 7}
     said = {
         "index": n,
         "token": {"id": 1, "text": text, "logprob": -0.1, "special": special},
         "generated_text": whole,
         "details": None if whole is None else details,
+        **more,
     }
     return says(b"data:" + dumped(said) + b"\n\n", "content", 1)  # TGI leaves no space
 
@@ -40,7 +43,19 @@ def error(message: str) -> dict[str, Any]:
     return {"error": message, "error_type": "overloaded"}
 
 
+def tops(**values: float) -> list[dict[str, Any]]:
+    return [
+        {"id": n, "text": text, "logprob": value, "special": False}
+        for n, (text, value) in enumerate(values.items())
+    ]
+
+
 OWN = {
+    "logprobs": answer(
+        token("a", top_tokens=tops(a=-0.1, b=-2.5)),
+        token("b", whole="ab", n=2, top_tokens=tops(b=-0.1, c=-2.5)),
+        first={"a": -0.1, "b": -2.5},
+    ),
     "empty_token": answer(token("a"), token(""), token("b", whole="ab", n=3), usage=Usage(7, 3)),
     "special_token": answer(
         token("a"), token("b"), token("</s>", special=True, whole="ab", n=3), usage=Usage(7, 3)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from latok.records import Message, Record, Request, Usage
 from latok.wire.capture import Capture, pack_read, record_of
-from latok.wire.dialects import DIALECTS, dialect_named
+from latok.wire.dialects import DIALECTS, LOGPROBS, dialect_named
 from latok.wire.http1 import Response
 from tests.golden.case import Case
 from tests.golden.quirks import CASES, WHAT, http
@@ -38,6 +38,7 @@ def agrees(record: Record, case: Case) -> None:
     assert (record.error.kind if record.error else "") == case.error
     assert record.text == case.text
     assert record.retry_after == case.retry_after
+    assert record.first_token == case.first
     assert case.timings.items() <= (record.server_timings or {}).items()
     if not case.error:
         assert record.usage == case.usage
@@ -92,6 +93,28 @@ def test_a_request_asks_for_a_stream_of_so_many_tokens(name: str) -> None:
         assert '"stream":true' in body
         assert ":40" in body
         assert "why?" in body
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_log_probabilities_are_asked_for_by_who_wants_them_of_who_gives_them(name: str) -> None:
+    dialect = dialect_named(name)
+    plain = Request(id=0, prompt="why?", prompt_tokens=3, max_tokens=40)
+    asking = msgspec.structs.replace(plain, top_logprobs=50)
+    gives, refuses = set(dialect.extras), set(dialect.extras) - {LOGPROBS}
+
+    def body(request: Request, extras: set[str]) -> str:
+        return msgspec.json.encode(dialect.body(request, "m", extras)).decode()
+
+    assert body(asking, refuses) == body(plain, refuses)
+    assert (body(asking, gives) != body(plain, gives)) == (LOGPROBS in dialect.extras)
+    top = {"tgi": 5}.get(name, 20)  # no more than what is taken
+    assert (f":{top}" in body(asking, gives)) == (LOGPROBS in dialect.extras)
+
+
+def test_only_the_first_tokens_probabilities_are_kept() -> None:
+    steps = CASES["openai-chat", "logprobs"].steps
+    assert sum(b"top_logprobs" in step.data for step in steps) > 1
+    assert CASES["openai-chat", "logprobs_late"].first is None
 
 
 @pytest.mark.parametrize("name", DIALECTS)

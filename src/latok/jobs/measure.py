@@ -319,8 +319,10 @@ def begun(
     slo: str,
     load: Load,
     workload: Mapping[str, Any],
+    texts: bool = False,
 ) -> Manifest:
-    """The manifest of a run that begins now: `unfinished` until its end is known."""
+    """The manifest of a run that begins now: `unfinished` until its end is known. `texts`: its
+    records are to keep what was answered, for who grades it."""
     return Manifest(
         id=folder.name,
         target=session.target,
@@ -343,6 +345,7 @@ def begun(
         command=command_line(),
         versions=versions(),
         prices=session.prices,
+        texts=texts,
     )
 
 

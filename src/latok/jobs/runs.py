@@ -53,7 +53,7 @@ def decoded(folder: Path, manifest: Manifest) -> Iterator[Record]:
         order = sorted((*found, n) for n, file in enumerate(files) for found in read_order(file))
         for _, _, place, n in order:
             files[n].seek(place)
-            yield record_of(next(read_log(files[n])), dialect)
+            yield record_of(next(read_log(files[n])), dialect, keep_text=manifest.texts)
 
 
 def _window(records: Iterable[Record]) -> tuple[float, float] | None:

@@ -163,9 +163,11 @@ def embedded_trace_scale(trace: Trace, room: int) -> float:
 
 
 @contextmanager
-def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
+def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> Iterator[Session]:
     """Starts the engine of that name, or finds what is at that URL; stops what it started.
 
+    `top_logprobs`: of how many tokens requests will ask the log-probabilities; the probe then finds
+    out whether the target gives them (`found.accepts`).
     Raises UsageError for a word that is neither, TargetError for a target that does not answer.
     """
     levers: Mapping[str, Any] = {}
@@ -197,7 +199,8 @@ def opened(word: str, asked: Experiment, say: Say) -> Iterator[Session]:
         if known.note:
             say(known.note)
         meters = _meters(asked.energy_metric, None if where.proxy else address)
-        found = find(where, _PROBE, model=model, dialect=asked.dialect, body=body)
+        probe = msgspec.structs.replace(_PROBE, top_logprobs=top_logprobs)
+        found = find(where, probe, model=model, dialect=asked.dialect, body=body)
         count = stack.enter_context(tokeniser(found))
         overhead = _overhead(found, count)
         yield Session(

@@ -25,7 +25,7 @@ from latok.load.proxy import Proxy, proxy_for
 from latok.load.socket import tls_context
 from latok.records import Request, Usage
 from latok.version import VERSION
-from latok.wire.dialects import DIALECTS, Dialect, dialect_named
+from latok.wire.dialects import DIALECTS, LOGPROBS, Dialect, dialect_named
 from latok.wire.http1 import request_bytes
 from latok.wire.reply import error_text
 
@@ -105,7 +105,8 @@ class Site:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the probe learnt. `accepts`: the extras of the dialect that the target does not refuse.
+    """What the probe learnt. `accepts`: the extras of the dialect that the target does not refuse;
+    `logprobs` only if the probe asked for them and they came.
 
     `context`: tokens, None where it does not say. `usage`: of the probe's one request.
     `seconds`: that request's whole time, a first idea of the speed.
@@ -384,7 +385,7 @@ def _accepted(
     place: Site, dialect: Dialect, model: str, more: Mapping[str, Any], request: Request
 ) -> tuple[frozenset[str], Usage | None, str, float] | str:
     """Which extras pass, and what the answer said; or, as a text, why nothing passes."""
-    extras = list(dialect.extras)
+    extras = [e for e in dialect.extras if e != LOGPROBS or request.top_logprobs]
     while True:
         body = {**dialect.body(request, model, set(extras)), **more}
         before = monotonic()
@@ -401,6 +402,8 @@ def _accepted(
             if reply.error or not reply.ended:
                 return reply.error.text if reply.error else "the answer is not a stream of tokens"
             server = headers.get("server", "")
+            if reply.first is None and LOGPROBS in extras:  # taken, and passed over
+                extras.remove(LOGPROBS)
             return frozenset(extras), reply.usage, server, monotonic() - before
         text = _said(answer)
         if status not in (400, 422) or not extras:

@@ -187,6 +187,7 @@ def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) ->
         first_line_at=_shown(line, marks),
         served=reply.served,
         fingerprint=reply.fingerprint,
+        first_token=reply.first,
         chunks=chunks,
     )
 

@@ -13,14 +13,41 @@ from typing import Any, NamedTuple
 
 from latok.errors import UsageError
 from latok.records import Kind, Message, Request, Usage
-from latok.wire.reply import Reply, Seen, as_count, as_dict, as_dicts, error_text, most
+from latok.wire.reply import (
+    Reply,
+    Seen,
+    as_count,
+    as_dict,
+    as_dicts,
+    as_list,
+    error_text,
+    most,
+)
 from latok.wire.sse import EventStream, Lines
+
+# The extra with which a request that asks for log-probabilities may do so.
+LOGPROBS = "logprobs"
+_MOST_LOGPROBS = 20  # what OpenAI's API takes at most, and vLLM unless it is told otherwise
+_MOST_LOGPROBS_TGI = 5  # what TGI takes unless it is told otherwise
+
+
+def _asks(request: Request, extras: Set[str], most: int = _MOST_LOGPROBS) -> int:
+    """Of how many tokens to ask the log-probabilities."""
+    return min(request.top_logprobs, most) if LOGPROBS in extras else 0
+
 
 # --- OpenAI chat completions and completions -----------------------------------------------------
 
 # Fields that a server may refuse, richest first. With none of them a request is as plain as the
 # API's documentation has it.
-_OPENAI = ("continuous_usage_stats", "stream_options", "ignore_eos", "temperature", "max_tokens")
+_OPENAI = (
+    LOGPROBS,
+    "continuous_usage_stats",
+    "stream_options",
+    "ignore_eos",
+    "temperature",
+    "max_tokens",
+)
 
 
 def _openai(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
@@ -48,11 +75,17 @@ def _text(request: Request) -> str:
 
 
 def _chat(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    return {"messages": _messages(request), **_openai(request, model, extras)}
+    body = {"messages": _messages(request), **_openai(request, model, extras)}
+    if top := _asks(request, extras):
+        body |= {"logprobs": True, "top_logprobs": top}
+    return body
 
 
 def _completions(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    return {"prompt": _text(request), **_openai(request, model, extras)}
+    body = {"prompt": _text(request), **_openai(request, model, extras)}
+    if top := _asks(request, extras):
+        body["logprobs"] = top
+    return body
 
 
 def _read_openai(reply: Reply, said: dict[str, Any]) -> Seen:
@@ -97,6 +130,7 @@ def _choice(reply: Reply, choice: dict[str, Any]) -> Kind:
     reason = choice.get("finish_reason")
     if reason:
         reply.finish(reason, as_count(choice.get("index")) or 0)
+    _likely(reply, as_dict(choice.get("logprobs")))
     content = choice.get("text") if "text" in choice else delta.get("content")
     parts = as_dicts(content)  # Mistral: text and thinking as parts
     if parts:
@@ -112,6 +146,19 @@ def _choice(reply: Reply, choice: dict[str, Any]) -> Kind:
     # An empty string with neither a role nor an end is a token without text (half a character, a
     # special token): vLLM sends those. Elsewhere it is the opening or the closing chunk.
     return "content" if content == "" and not delta.get("role") and not reason else "role"
+
+
+def _likely(reply: Reply, said: dict[str, Any]) -> None:
+    """What a choice says of its first token: as chat does (llama.cpp in completions, too; some
+    count reasoning apart), or as completions do, in lists side by side."""
+    for first in as_dicts(said.get("reasoning_content") or said.get("content"))[:1]:
+        reply.likely(first, first.get("top_logprobs"))
+    tokens, values, tops = (
+        as_list(said.get(word))[:1] for word in ("tokens", "token_logprobs", "top_logprobs")
+    )
+    if tokens:
+        chosen = {"token": tokens[0], "logprob": values[0] if values else None}
+        reply.likely(chosen, tops[0] if tops else None)
 
 
 # --- OpenAI Responses ----------------------------------------------------------------------------
@@ -257,20 +304,24 @@ def _block(reply: Reply, block: dict[str, Any]) -> Kind:
 # --- Ollama --------------------------------------------------------------------------------------
 
 
-def _ollama(request: Request, model: str) -> dict[str, Any]:
+def _ollama(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
     options = {"num_predict": request.max_tokens, "temperature": 0.0}
-    return {"model": model, "stream": True, "options": options}
+    top = _asks(request, extras)
+    more = {"logprobs": True, "top_logprobs": top} if top else {}
+    return {"model": model, "stream": True, "options": options, **more}
 
 
 def _ollama_chat(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    return {**_ollama(request, model), "messages": _messages(request)}
+    return {**_ollama(request, model, extras), "messages": _messages(request)}
 
 
 def _ollama_generate(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    return {**_ollama(request, model), "prompt": _text(request)}
+    return {**_ollama(request, model, extras), "prompt": _text(request)}
 
 
 def _read_ollama(reply: Reply, said: dict[str, Any]) -> Seen:
+    for first in as_dicts(said.get("logprobs"))[:1]:
+        reply.likely(first, first.get("top_logprobs"))
     piece = as_dict(said.get("message")) or said
     text = piece.get("content", piece.get("response"))
     kind: Kind = "role"
@@ -296,7 +347,9 @@ def _read_ollama(reply: Reply, said: dict[str, Any]) -> Seen:
 
 
 def _llamacpp(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    more = {"ignore_eos": True} if "ignore_eos" in extras else {}
+    more: dict[str, Any] = {"ignore_eos": True} if "ignore_eos" in extras else {}
+    if top := _asks(request, extras):
+        more["n_probs"] = top
     body = {"prompt": _text(request), "n_predict": request.max_tokens, "temperature": 0.0}
     return {**body, "stream": True, **more}
 
@@ -305,6 +358,8 @@ def _read_llamacpp(reply: Reply, said: dict[str, Any]) -> Seen:
     reply.timed(said.get("timings"))
     if said.get("prompt_progress"):  # although it holds "tokens": [0]
         return Seen("ping", 0)
+    for first in as_dicts(said.get("completion_probabilities"))[:1]:
+        reply.likely(first, first.get("top_logprobs"))
     text, choice = said.get("content"), as_count(said.get("index")) or 0
     # Not the length of `tokens`: of a character that takes three it holds only the last.
     so_far = as_count(said.get("tokens_predicted"))
@@ -326,7 +381,9 @@ def _read_llamacpp(reply: Reply, said: dict[str, Any]) -> Seen:
 
 
 def _tgi(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
-    parameters = {"max_new_tokens": request.max_tokens, "details": True}
+    parameters: dict[str, Any] = {"max_new_tokens": request.max_tokens, "details": True}
+    if top := _asks(request, extras, _MOST_LOGPROBS_TGI):
+        parameters["top_n_tokens"] = top
     return {"inputs": _text(request), "parameters": parameters, "stream": True}
 
 
@@ -341,6 +398,8 @@ def _read_tgi(reply: Reply, said: dict[str, Any]) -> Seen:
     if whole is not None:
         reply.finish(details.get("finish_reason"))
     if token:  # one an event, always
+        if tops := as_dicts(said.get("top_tokens")):  # its own is told unasked
+            reply.likely(token, tops)
         text = token.get("text")
         if isinstance(text, str) and not token.get("special"):
             reply.text.append(text)
@@ -426,6 +485,7 @@ DIALECTS = {
             path="/api/chat",
             body=_ollama_chat,
             read=_read_ollama,
+            extras=(LOGPROBS,),
             split=Lines,
         ),
         Dialect(
@@ -434,6 +494,7 @@ DIALECTS = {
             path="/api/generate",
             body=_ollama_generate,
             read=_read_ollama,
+            extras=(LOGPROBS,),
             split=Lines,
         ),
         Dialect(
@@ -442,7 +503,7 @@ DIALECTS = {
             path="/completion",
             body=_llamacpp,
             read=_read_llamacpp,
-            extras=("ignore_eos",),
+            extras=(LOGPROBS, "ignore_eos"),
         ),
         Dialect(
             name="tgi",
@@ -450,6 +511,7 @@ DIALECTS = {
             path="/generate_stream",
             body=_tgi,
             read=_read_tgi,
+            extras=(LOGPROBS,),
         ),
     )
 }

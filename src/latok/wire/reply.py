@@ -5,8 +5,10 @@ What a server may send is anything: nothing here trusts a shape.
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +17,7 @@ from latok.records import Failure, Kind, Usage
 from latok.wire.sse import PING, Event
 
 _LONGEST = 500  # characters of an error's text that are kept
+_MOST_LISTED = 100  # tokens whose log-probability is kept; no API gives more than 20 or so
 
 
 class Seen(NamedTuple):
@@ -36,10 +39,12 @@ class Reply:
         self.served = ""
         self.fingerprint = ""
         self.done = False
+        self.first: dict[str, float] | None = None  # log-probabilities of the first token
         self.so_far: dict[int, int] = {}  # tokens counted, by choice (there may be n > 1)
         self.counts: dict[str, int] = {}  # usage that comes in parts
         self._read = read
         self._uncounted = False
+        self._begun = False
         self._finished: dict[int, bool] = {}
 
     @property
@@ -107,6 +112,26 @@ class Reply:
         if isinstance(said, dict) and _shallow(said):
             self.timings = {**(self.timings or {}), **said}
 
+    def likely(self, chosen: Any, others: Any) -> None:
+        """Keeps the log-probabilities of the likeliest tokens, as an event says them of its first
+        token: `chosen` and each of `others` an object with `token` (TGI: `text`) and `logprob`, or
+        `others` an object of tokens. To be told before `token`, since only the first counts.
+
+        Tokens that are written alike (pieces of characters) are one: their probabilities add.
+        """
+        if self._begun or self.first is not None:
+            return
+        listed = (
+            list(others.items()) if isinstance(others, dict) else map(_listed, as_dicts(others))
+        )
+        found: dict[str, float] = {}
+        for token, value in islice(filter(_is_logprob, listed), _MOST_LISTED):
+            found[token] = _together(found[token], value) if token in found else float(value)
+        token, value = one = _listed(as_dict(chosen))
+        if _is_logprob(one):
+            found.setdefault(token, float(value))
+        self.first = found or None
+
     def token(self, kind: Kind, so_far: int | None = None, choice: int = 0) -> Seen:
         """A chunk of generated tokens; `so_far`: how many there are with it, if the server says.
 
@@ -119,6 +144,7 @@ class Reply:
             if not (self.counted and grown):
                 return Seen("role", 0)
             kind = "content"
+        self._begun = True
         # A usage at the end counts all, not this chunk; one that is 0 beside text counts nothing.
         if so_far is None or self._uncounted or not (grown or self.so_far):
             self._uncounted = True
@@ -146,14 +172,33 @@ def as_dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def as_list(value: Any) -> list[Any]:
+    """The list, or an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def as_dicts(value: Any) -> list[dict[str, Any]]:
     """The objects of a list; none for anything else."""
-    return [as_dict(item) for item in value] if isinstance(value, list) else []
+    return [as_dict(item) for item in as_list(value)]
 
 
 def as_count(value: Any) -> int | None:
     """A count of tokens; None for what cannot be one (a Record stores it in 32 bits)."""
     return value if type(value) is int and 0 <= value < 1 << 31 else None
+
+
+def _listed(said: dict[str, Any]) -> tuple[Any, Any]:
+    return said.get("token", said.get("text")), said.get("logprob")
+
+
+def _is_logprob(pair: tuple[Any, Any]) -> bool:
+    token, value = pair
+    return isinstance(token, str) and type(value) in (int, float) and -1e6 < value <= 1.0
+
+
+def _together(a: float, b: float) -> float:
+    """The logarithm of the sum of two probabilities."""
+    return max(a, b) + math.log1p(math.exp(-abs(a - b)))
 
 
 def _shallow(value: Any, levels: int = 4) -> bool:
