@@ -52,6 +52,7 @@ RECORDS = st.builds(
     rate_limits=st.none() | st.dictionaries(st.text(min_size=1), st.text()),
     connection=st.builds(Connection, st.booleans(), MAYBE, MAYBE),
     text=st.none() | st.text(),
+    first_token=st.none() | st.dictionaries(st.text(), st.floats(-9999, 0), min_size=1),
     chunks=st.lists(CHUNKS, max_size=4).map(tuple),
 )
 
@@ -61,6 +62,16 @@ RECORDS = st.builds(
 def test_what_is_written_is_what_is_read(tmp_path: Path, records: list[Record]) -> None:
     assert write_records(tmp_path, records) == len(records)
     assert list(read_records(tmp_path)) == records
+
+
+def test_records_from_before_a_column_was_added_can_still_be_read(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    record = Record(id=1, app="", prompt_tokens=1, max_tokens=1, due=0.0, text="a")
+    write_records(tmp_path, [msgspec.structs.replace(record, first_token={"a": -0.5})])
+    file = tmp_path / "records.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["first_token"]), file)
+    assert list(read_records(tmp_path)) == [record]
 
 
 def test_many_records_are_read_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from latok.engines.launch import Running, launched
+from latok.load.probe import find, site
+from latok.records import Request
 from latok.wire.dialects import DIALECTS
 from latok.wire.sse import EventStream
 
@@ -63,3 +67,29 @@ def test_it_streams_and_says_its_timings(running: Running) -> None:
         assert reply.usage.cached_tokens == 0
         assert reply.timings
         assert "".join(reply.text)
+
+
+@pytest.mark.parametrize("dialect", ["openai-chat", "openai-completions", "llamacpp"])
+def test_the_first_tokens_log_probabilities_arrive(running: Running, dialect: str) -> None:
+    """Ten tokens of which the one that was said is the likeliest; the same the second time."""
+    request = Request(id=0, prompt="Two and two is", prompt_tokens=4, max_tokens=4, top_logprobs=10)
+    found = find(site(running.url), request, model=running.model, dialect=dialect)
+    assert "logprobs" in found.accepts
+    row, told = DIALECTS[dialect], []
+    for _ in range(2):
+        reply = row.reply()
+        body = row.body(request, running.model, found.accepts)
+        for event in EventStream().feed(post(running, row.path, body)):
+            reply.see(event)
+        told.append(reply.first)
+    first = told[0]
+    assert first is not None
+    assert told[1] == pytest.approx(first, abs=1e-3)
+    assert len(first) == 10
+    assert all(value <= 0 for value in first.values())
+    assert 0.3 < sum(map(math.exp, first.values())) <= 1.001
+    assert "".join(reply.text).startswith(max(first, key=lambda token: first[token]))
+    asked_plainly = msgspec.structs.replace(request, top_logprobs=0)
+    assert b"logprob" not in post(
+        running, row.path, row.body(asked_plainly, running.model, found.accepts)
+    ).replace(b'"logprobs":null', b"")

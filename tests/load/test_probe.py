@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from latok.engines.launch import launched
@@ -154,6 +155,24 @@ def test_a_field_that_is_refused_is_left_out() -> None:
     with serving(MODELS, "openai-chat", refuses=picky) as (url, _):
         told = found(url)
     assert told.accepts == {"continuous_usage_stats", "stream_options", "temperature"}
+
+
+@pytest.mark.parametrize("given", ["logprobs", "plain", "refused"])
+def test_log_probabilities_are_accepted_where_they_come(given: str) -> None:
+    def telling(asked: Asked) -> bytes | None:
+        if "logprobs" not in (asked.body or {}):
+            return None
+        if given == "refused":
+            return response({"error": {"message": "top_logprobs: not here"}}, "400 Bad Request")
+        return http(CASES["openai-chat", given])
+
+    asking = msgspec.structs.replace(REQUEST, top_logprobs=5)
+    with serving(MODELS, "openai-chat", refuses=telling) as (url, heard):
+        told = find(site(url), asking)
+        unasked = found(url)
+    assert ("logprobs" in told.accepts) == (given == "logprobs")
+    assert told.accepts - {"logprobs"} == unasked.accepts
+    assert "logprobs" not in heard[-1].body
 
 
 def test_a_refusal_is_said_once_and_without_the_paths_that_are_not_there() -> None:
