@@ -8,9 +8,9 @@ pairs, ending at the first that is below.
 
 Printed are how often harm is claimed where there is none, and no harm where the drop is the margin
 (5 % is the most that is allowed of either, whether looked at once or after every pair); how often
-and after how many pairs a drop is found; after how many a harmless lever is certified; and how often
-95 % intervals hold the truth where items come in families that change together, beside intervals
-that do not know of the families, and beside the percentiles of the bootstrap over families.
+and after how many pairs a drop is found; after how many a harmless lever is certified; and how
+often 95 % intervals hold the truth where items come in families that change together, beside
+intervals that do not know of the families and the percentiles of the bootstrap over families.
 """
 
 from __future__ import annotations
