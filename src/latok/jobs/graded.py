@@ -11,7 +11,6 @@ from latok.analysis.metrics import cut_short, output_tokens
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.runs import GRADED, write_beside
-from latok.quality.given import given_items
 from latok.quality.items import Graded, Item
 from latok.quality.score import score
 from latok.quality.suite import Exam, Suite, suite_of
@@ -22,6 +21,8 @@ from latok.sandbox import run as run_code
 def suite_asked(asked: Experiment, app: str) -> Suite | None:
     """What shall be graded; None where nothing shall. Raises UsageError."""
     if asked.items is not None:
+        from latok.quality.given import given_items
+
         try:
             content = Path(asked.items).read_bytes()
         except OSError as why:
