@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latok.analysis.counters import SERVERS, Page, counted, key, samples
+from latok.analysis.counters import NAMES, SERVERS, counted
+from latok.analysis.prometheus import Page, key, samples
 
 QUEUE = "vllm:request_queue_time_seconds"
 label = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=8)
@@ -43,7 +44,7 @@ def test_what_is_written_as_prometheus_writes_it_is_read(
     }
     marks = ",".join(f'{name}="{text}"' for name, text in escaped.items())
     line = f"{QUEUE}_sum{{{marks}}} {value!r}" if marks else f"{QUEUE}_sum {value!r}"
-    found = samples(f"# TYPE {QUEUE} histogram\n{line} 1700000000000\n")
+    found = samples(f"# TYPE {QUEUE} histogram\n{line} 1700000000000\n", NAMES)
     assert [(key(text), v) for text, v in found.items()] == [
         ((f"{QUEUE}_sum", tuple(sorted(labels.items()))), value)
     ]
@@ -52,12 +53,12 @@ def test_what_is_written_as_prometheus_writes_it_is_read(
 @settings(deadline=None)
 @given(st.text(max_size=200))
 def test_a_page_of_anything_is_no_error(text: str) -> None:
-    samples(text)
+    samples(text, NAMES)
 
 
 def test_buckets_strangers_and_nan_are_left_out() -> None:
     page = f'{QUEUE}_bucket{{le="0.3"}} 5\n{QUEUE}_sum NaN\npython_info{{}} 1\n{QUEUE}_count 5\n'
-    assert samples(page) == {f"{QUEUE}_count{{}}": 5.0}
+    assert samples(page, NAMES) == {f"{QUEUE}_count{{}}": 5.0}
 
 
 @settings(deadline=None)

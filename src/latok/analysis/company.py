@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latok.analysis.fits import Law, fit, median
+from latok.analysis.fits import Curve, Law, curve, median
 from latok.analysis.laws import FLOOR, Level, Mixed, Part, Prefill, Timed
 from latok.analysis.probed import Answer, Seen, answers
 from latok.analysis.rhythm import gaps
@@ -165,7 +165,14 @@ def _edges(times: Floats, together: float) -> Floats:
 
 
 def per_stream(timed: Timed, seed: int) -> Law | None:
-    """Seconds per token for each further stream, from the pauses between tokens in which nobody's
+    """Seconds per token for each further stream."""
+    found = streams_curve(timed, seed)
+    doubt = "prompts of others that were read in the same steps"
+    return found.fit.law(1, cannot_tell=doubt) if found is not None else None
+
+
+def streams_curve(timed: Timed, seed: int) -> Curve | None:
+    """Seconds per token by the streams beside it, from the pauses between tokens in which nobody's
     first token came, so that most are free of prompts."""
     beside, pauses = [], []
     for each in timed.seen:
@@ -186,8 +193,7 @@ def per_stream(timed: Timed, seed: int) -> Law | None:
         return None
     if len(x) > 400:  # neighbours tell the same
         x, y = x[:: len(x) // 400], y[:: len(y) // 400]
-    line = fit((np.ones_like(x), x), y, floor=FLOOR / 10, seed=seed)
-    return line.law(1, cannot_tell="prompts of others that were read in the same steps")
+    return curve(x, y, 1, floor=FLOOR / 10, seed=seed)
 
 
 def _running(together: Sequence[Answer]) -> tuple[int, float]:

@@ -10,6 +10,7 @@ narrower than the residuals allow.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -44,12 +45,13 @@ def median(values: Sequence[float] | Floats, *, cannot_tell: str = "") -> Law:
     return Law(value=float(np.median(x)), ci95=ci, n=n, cannot_tell=cannot_tell)
 
 
-class Fit(msgspec.Struct, frozen=True):
-    """Coefficients of a linear law, their covariance by the bootstrap, and the relative scale of
-    what it leaves."""
+class Fit(NamedTuple):
+    """Coefficients of a linear law, their standard errors by the bootstrap, the correlation that
+    the design gives them, and the relative scale of what it leaves."""
 
     values: tuple[float, ...]
     errors: tuple[float, ...]
+    correlation: Floats
     scale: float
     n: int
 
@@ -58,6 +60,13 @@ class Fit(msgspec.Struct, frozen=True):
         return Law(
             value=value, ci95=(value - half, value + half), n=self.n, cannot_tell=cannot_tell
         )
+
+    def at(self, columns: Sequence[Floats]) -> tuple[Floats, Floats]:
+        """The law's value where its columns are these, and half of its 95 % interval there."""
+        rows = np.stack(columns, axis=1)
+        covariance = self.correlation * np.outer(self.errors, self.errors)
+        half = 1.96 * np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", rows, covariance, rows), 0.0))
+        return rows @ np.asarray(self.values), half
 
     def sigmas(self, k: int) -> float:
         """How many standard errors coefficient `k` is above 0."""
@@ -82,10 +91,38 @@ def fit(columns: Sequence[Floats], y: Floats, *, floor: float, seed: int) -> Fit
     scale = spread(ys - xs @ first) * np.sqrt(n / max(n - k, 1))
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(n, np.full(n, 1 / n), size=_RESAMPLES).astype(float)
-    boot = _spread_of(_huber(xs, ys, counts))
-    least = scale * np.sqrt(np.diag(np.linalg.pinv(xs.T @ xs)))
-    errors = np.maximum(boot, least)
-    return Fit(tuple(map(float, first / units)), tuple(map(float, errors / units)), float(scale), n)
+    boot = _huber(xs, ys, counts)
+    inverse = np.linalg.pinv(xs.T @ xs)
+    least = scale * np.sqrt(np.diag(inverse))
+    errors = np.maximum(_spread_of(boot), least)
+    return Fit(
+        values=tuple(map(float, first / units)),
+        errors=tuple(map(float, errors / units)),
+        correlation=inverse / np.sqrt(np.outer(np.diag(inverse), np.diag(inverse))),
+        scale=float(scale),
+        n=n,
+    )
+
+
+class Curve(NamedTuple):
+    """A polynomial that was fitted to measurements y at x."""
+
+    x: Floats
+    y: Floats
+    fit: Fit
+
+    def at(self, x: Floats) -> tuple[Floats, Floats]:
+        """Its value there, and half of the 95 % interval."""
+        return self.fit.at(_powers(x, len(self.fit.values) - 1))
+
+
+def curve(x: Floats, y: Floats, degree: int, *, floor: float, seed: int) -> Curve:
+    """The polynomial of this degree: see `fit`."""
+    return Curve(x, y, fit(_powers(x, degree), y, floor=floor, seed=seed))
+
+
+def _powers(x: Floats, degree: int) -> list[Floats]:
+    return [x**k for k in range(degree + 1)]
 
 
 def _spread_of(samples: Floats) -> Floats:

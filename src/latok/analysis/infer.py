@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from latok.analysis.company import batch_limit, levels, mixed, per_stream
-from latok.analysis.fits import Law, fit, median
+from latok.analysis.fits import Curve, Law, curve, median
 from latok.analysis.known import prefix_cache
 from latok.analysis.laws import FLOOR, SURE, Decode, Laws, Prefill, Timed
 from latok.analysis.probed import Answer, Seen, answers
@@ -67,20 +67,10 @@ def connections(seen: Sequence[Seen]) -> tuple[Law | None, Law | None]:
 
 def prefill(timed: Timed, seed: int) -> Prefill | None:
     """From prompts that nobody shares, answered with one token."""
-    found = timed.answers("prefill")
-    x = np.array([float(answer.prompt) for answer in found])
-    y = np.array([timed.ttft(answer) for answer in found])
-    if len(found) < 6 or len(np.unique(x)) < 2:
+    found = prefill_curve(timed, seed)
+    if found is None:
         return None
-    ones = np.ones_like(x)
-    line = fit((ones, x), y, floor=FLOOR, seed=seed)
-    curve = None
-    if len(np.unique(x)) > 3:
-        curve = fit((ones, x, x**2), y, floor=FLOOR, seed=seed)
-        bends = curve.values[2] * x.max() > 0.1 * curve.values[1] > 0
-        if curve.sigmas(2) < SURE or not bends:
-            curve = None
-    best = curve or line
+    best = found.fit
     return Prefill(
         fixed=best.law(
             0,
@@ -88,8 +78,23 @@ def prefill(timed: Timed, seed: int) -> Prefill | None:
             "tokens of a template that is always cached are missing",
         ),
         per_token=best.law(1, cannot_tell="a server that pads prompts to some length"),
-        per_token2=curve.law(2) if curve is not None else None,
+        per_token2=best.law(2) if len(best.values) > 2 else None,
     )
+
+
+def prefill_curve(timed: Timed, seed: int) -> Curve | None:
+    """First tokens, seconds, by the tokens of their prompts; bent where that is beyond doubt."""
+    found = timed.answers("prefill")
+    x = np.array([float(answer.prompt) for answer in found])
+    y = np.array([timed.ttft(answer) for answer in found])
+    if len(found) < 6 or len(np.unique(x)) < 2:
+        return None
+    if len(np.unique(x)) > 3:
+        bent = curve(x, y, 2, floor=FLOOR, seed=seed)
+        bends = bent.fit.values[2] * x.max() > 0.1 * bent.fit.values[1] > 0
+        if bent.fit.sigmas(2) >= SURE and bends:
+            return bent
+    return curve(x, y, 1, floor=FLOOR, seed=seed)
 
 
 def ttft_per_token(timed: Timed, seed: int) -> Law | None:
@@ -100,7 +105,7 @@ def ttft_per_token(timed: Timed, seed: int) -> Law | None:
     y = np.array([timed.ttft(answer) for answer in found])
     if len(found) < 5 or len(np.unique(x)) < 2:
         return None
-    return fit((np.ones_like(x), x), y, floor=FLOOR, seed=seed).law(1)
+    return curve(x, y, 1, floor=FLOOR, seed=seed).fit.law(1)
 
 
 def decode(timed: Timed, found: Rhythm | None, later: Law | None, seed: int) -> Decode | None:
@@ -108,26 +113,38 @@ def decode(timed: Timed, found: Rhythm | None, later: Law | None, seed: int) -> 
     how much later that is for each token."""
     if is_fake(found) and later is not None:
         return Decode(per_token=later, per_context_token=None, per_stream=None)
-    short = [a for a in timed.answers("decode") if a.tokens >= 16]
+    short = _short(timed)
     alone = [tpot for a in short if (tpot := timed.tpot(a)) is not None]
     if not alone:
         return None
     per_token = median(alone)
     return Decode(
         per_token=per_token,
-        per_context_token=_growth(timed, short, seed),
+        per_context_token=_growth(timed, seed),
         per_stream=per_stream(timed, seed),
     )
 
 
-def _growth(timed: Timed, short: list[Answer], seed: int) -> Law | None:
+def _short(timed: Timed) -> list[Answer]:
+    return [a for a in timed.answers("decode") if a.tokens >= 16]
+
+
+def _growth(timed: Timed, seed: int) -> Law | None:
     """Seconds per token for each token of context, where it is beyond doubt and matters."""
-    both = [*short, *timed.answers("context")]
+    found = context_curve(timed, seed)
+    if found is None:
+        return None
+    line, x = found.fit, found.x
+    if line.sigmas(1) < SURE or line.values[1] * np.ptp(x) < 0.05 * line.values[0]:
+        return None
+    return line.law(1, cannot_tell="what of it is attention and what is reading the cache")
+
+
+def context_curve(timed: Timed, seed: int) -> Curve | None:
+    """Seconds per token of streams alone, by the tokens before a typical one."""
+    both = [*_short(timed), *timed.answers("context")]
     rows = [(a.prompt + a.tokens / 2, tpot) for a in both if (tpot := timed.tpot(a)) is not None]
     x, y = np.array(rows, dtype=float).reshape(-1, 2).T
     if len(x) < 5 or np.ptp(x) < 200:
         return None
-    line = fit((np.ones_like(x), x), y, floor=FLOOR / 10, seed=seed)
-    if line.sigmas(1) < SURE or line.values[1] * np.ptp(x) < 0.05 * line.values[0]:
-        return None
-    return line.law(1, cannot_tell="what of it is attention and what is reading the cache")
+    return curve(x, y, 1, floor=FLOOR / 10, seed=seed)

@@ -109,12 +109,21 @@ def _block(timed: Timed, law: Prefill) -> tuple[int | None, int | None]:
 
 class Saw(NamedTuple):
     """How well blocks of `size` explain what was seen, if a block ends after `phase` tokens of the
-    common text (and every `size` more): the mean absolute deviation of the
-    nearest nine tenths, seconds."""
+    common text (and every `size` more): the mean absolute deviation of the nearest nine tenths,
+    seconds. `level`, `height` (per token beyond a block) and `slope` (per known token) are the
+    saw's own, in seconds."""
 
     size: int
     phase: int
     misfit: float
+    level: float = 0.0
+    height: float = 0.0
+    slope: float = 0.0
+
+    def at(self, known: Floats) -> Floats:
+        """Seconds with so many known tokens."""
+        teeth = (known - self.phase) % self.size
+        return np.asarray(self.level + self.height * teeth + self.slope * known)
 
 
 def saws(timed: Timed, law: Prefill) -> dict[int, Saw]:
@@ -123,14 +132,19 @@ def saws(timed: Timed, law: Prefill) -> dict[int, Saw]:
     With `own` tokens behind `shared` known ones, all that is computed is own + (shared − phase) mod
     block: a saw, whose height is known, as a token costs what it costs.
     """
-    found = _known(timed.seen, "block")
-    if len(found) < 12:
+    s, y = beside_known(timed, law)
+    if len(s) < 12:
         return {}
+    return {size: _saw(s, y, size, law.per_token.value) for size in BLOCKS}
+
+
+def beside_known(timed: Timed, law: Prefill) -> tuple[Floats, Floats]:
+    """Known tokens, and the seconds to the first token as if all had as few tokens of their own."""
+    found = _known(timed.seen, "block")
     s = np.array([float(a.ask.shared) for a in found])
     own = np.array([float(a.own) for a in found])
-    per_token = law.per_token.value
-    y = np.array([timed.ttft(a) for a in found]) - per_token * (own - own.min())
-    return {size: _saw(s, y, size, per_token) for size in BLOCKS}
+    least = own.min(initial=np.inf)
+    return s, np.array([timed.ttft(a) for a in found]) - law.per_token.value * (own - least)
 
 
 def _saw(s: Floats, y: Floats, size: int, per_token: float) -> Saw:
@@ -140,11 +154,13 @@ def _saw(s: Floats, y: Floats, size: int, per_token: float) -> Saw:
     tilt = s - s.mean()
     for phase in range(0, size, max(size // 64, 1)):
         left = y - np.median(y)
+        tooth = 0.0
         if size > 1:
             saw = (s - phase) % size * per_token
             saw = saw - np.median(saw)
             height = float(saw @ left) / max(float(saw @ saw), 1e-30)
-            left = left - saw * min(max(height, 0.5), 1.5)
+            tooth = min(max(height, 0.5), 1.5) * per_token
+            left = left - saw * (tooth / per_token)
         apart = tilt != 0
         tilted = float(np.median(left[apart] / tilt[apart]))
         slope = min(max(tilted, 0.0), 0.25 * per_token)
@@ -152,5 +168,5 @@ def _saw(s: Floats, y: Floats, size: int, per_token: float) -> Saw:
         off = np.sort(np.abs(left - np.median(left)))
         misfit = float(off[: math.ceil(0.9 * len(off))].mean())  # of hiccups nothing can be learnt
         if misfit < best.misfit:
-            best = Saw(size, phase, max(misfit, 1e-9))
-    return best
+            best = Saw(size, phase, max(misfit, 1e-9), 0.0, tooth, slope)
+    return best._replace(level=float(np.median(y - best.at(s))))

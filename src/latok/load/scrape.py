@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from latok.analysis.counters import Page, samples
+from latok.analysis.counters import NAMES
+from latok.analysis.prometheus import Page, samples
 from latok.errors import TargetError, UsageError
 from latok.load.probe import Conversation, Site
 
@@ -33,7 +34,7 @@ def metrics_path(where: Site) -> str:
 def _series(talk: Conversation, where: Site, path: str) -> dict[str, float]:
     with suppress(TargetError):
         status, _, body = talk.ask("GET", where.base + path, patience=_PATIENCE)
-        return samples(body.decode("utf-8", "replace")) if status == 200 else {}
+        return samples(body.decode("utf-8", "replace"), NAMES) if status == 200 else {}
     return {}
 
 
