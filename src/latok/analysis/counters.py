@@ -246,7 +246,7 @@ NAMES = _all_names()
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The gauges at one time, seconds from the run's start, and all preemptions so far.
-    `prefix_hits`: the share of prompts' tokens found in the prefix cache since the moment before."""
+    `prefix_hits`: share of prompts' tokens found in the prefix cache since the moment before."""
 
     at: float
     preemptions: float | None = None

@@ -117,7 +117,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     (`at`), the last of `loads` where none is advised; `unexplained`: the larger of its shares.
 
     `inferred` and `claims`: of that grade, the laws with what each cannot tell, and what the target
-    does besides.
+    does besides. `report`: where its HTML page lies.
     """
 
     grade: Grade
@@ -134,6 +134,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     claims: tuple[Claim, ...] = ()
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
+    report: str = ""
     schema: str = "latok.explain/1"
 
 
@@ -418,15 +419,19 @@ def _laws(found: Sequence[Joined], times: Floats) -> dict[str, Law]:
     prefill: list[tuple[float, float]] = []
     decode: list[tuple[float, float]] = []
     for each, at in zip(found, times, strict=True):
-        usage, tokens = each.record.usage, output_tokens(each.record)
-        if usage is not None and usage.prompt_tokens and "prefill" in each.said.before:
-            fresh = usage.prompt_tokens - (usage.cached_tokens or 0)
-            if fresh > 0:
-                prefill.append((each.said.before["prefill"] / fresh, at))
+        fresh, tokens = fresh_tokens(each.record), output_tokens(each.record)
+        if fresh and "prefill" in each.said.before:
+            prefill.append((each.said.before["prefill"] / fresh, at))
         if tokens is not None and tokens > 1 and "decode" in each.said.after:
             decode.append((each.said.after["decode"] / (tokens - 1), at))
     laws = {"prefill_s_per_token": _law(prefill), "decode_s_per_token": _law(decode)}
     return {name: law for name, law in laws.items() if law is not None}
+
+
+def fresh_tokens(record: Record) -> int:
+    """Tokens of the prompt that the prefix cache did not know; 0 where the server counted none."""
+    usage = record.usage
+    return max((usage.prompt_tokens or 0) - (usage.cached_tokens or 0), 0) if usage else 0
 
 
 def _law(pairs: Sequence[tuple[float, float]]) -> Law | None:

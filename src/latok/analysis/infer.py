@@ -68,9 +68,12 @@ def connections(seen: Sequence[Seen]) -> tuple[Law | None, Law | None]:
 def prefill(timed: Timed, seed: int) -> Prefill | None:
     """From prompts that nobody shares, answered with one token."""
     found = prefill_curve(timed, seed)
-    if found is None:
-        return None
-    best = found.fit
+    return prefill_of(found) if found is not None else None
+
+
+def prefill_of(read: Curve) -> Prefill:
+    """The law that such a curve is."""
+    best = read.fit
     return Prefill(
         fixed=best.law(
             0,

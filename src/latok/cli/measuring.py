@@ -301,8 +301,9 @@ def explain(
       latok explain runs/20260101-120000-chat-c8 --grade counters
       latok explain https://api.example.com --key-env API_KEY --grade inferred --max-cost 0.5
     """
-    from latok.jobs.explain import checked, explain_runs, stored_runs
+    from latok.jobs.account import account_of_stored, checked, stored_runs
     from latok.jobs.explain import explain as job
+    from latok.jobs.report import write_account
     from latok.report.explain import print_explanation
 
     if checked(grade) != "inferred" and budget is not None:
@@ -313,14 +314,15 @@ def explain(
         for name, value in context.params.items():
             if value and name not in ("words", "grade", "runs", "json", "quiet"):
                 raise UsageError(f"--{name.replace('_', '-')} is for a target, not a stored run")
-        found, complete = explain_runs(*stored, grade=grade), True
+        found, complete = account_of_stored(stored, grade=grade), True
     else:
         with following(talk(quiet or json)) as watcher:
             found, complete = job(asked, grade, watcher)
+    write_account(found)
     if json:
-        print_json(found)
+        print_json(found.explanation)
     else:
-        print_explanation(found, page())
+        print_explanation(found.explanation, page())
     if not complete:
         raise typer.Exit(130)
 

@@ -10,9 +10,9 @@ from latok.analysis.explain import Explanation
 from latok.analysis.frontier import Map
 from latok.analysis.point import Point
 from latok.errors import UsageError
+from latok.jobs.account import account_of_stored, stored_runs
 from latok.jobs.compare import compare as compare_
 from latok.jobs.experiment import Experiment
-from latok.jobs.explain import checked, explain_runs, stored_runs
 from latok.jobs.explain import explain as explain_
 from latok.jobs.map import Watcher, map_
 from latok.jobs.measure import measure as measure_
@@ -92,11 +92,11 @@ def explain(
     asked = _experiment(targets=() if word is None else (word,), **options)
     stored = stored_runs(word, asked.runs)
     if stored is not None:
-        return explain_runs(*stored, grade=checked(grade))
+        return account_of_stored(stored, grade=grade).explanation
     found, complete = explain_(asked, grade, Watcher(say=say))
     if not complete:
         raise KeyboardInterrupt
-    return found
+    return found.explanation
 
 
 def _experiment(**words: Any) -> Experiment:

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,6 @@ from latok.analysis.cost import dollars, most_usd_of
 from latok.analysis.explain import Finding, explained
 from latok.analysis.frontier import AXES, Map, behind, frontier, knee, knee_interval, saturation
 from latok.analysis.point import Point
-from latok.analysis.told import told
 from latok.decide.advise import advise, stands
 from latok.decide.findings import findings
 from latok.decide.search import Level, Seen, Stop, next_level
@@ -24,7 +22,7 @@ from latok.errors import InvalidError, TargetError, UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.measure import Held, failed, hold_point
 from latok.jobs.outlook import session_line
-from latok.jobs.runs import MAP, opened_run, read_map, read_point, write_beside
+from latok.jobs.runs import MAP, read_map, read_point, read_run, tells, write_beside
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.load.plan import Progress
 from latok.records import Closed, Hosted
@@ -34,8 +32,6 @@ REPORT = "report.html"
 _STATE = "state.json"  # beside the map: what was asked and what each level cost, to go on with
 _OF_ALL = 0.9  # the driver may need so much of all cores
 _TELLING = 1.0  # seconds that a window must last to tell what the driver needs
-_FIRST = 20  # requests, of which none tells where its time went: then none will
-_READ_AGAIN = 5_000  # requests of a point that are read again to explain it
 _FEWEST = 2  # requests of each user, that a level is worth its money
 _LEAST = 30.0  # seconds that a level is given at the least, whatever is left
 
@@ -331,14 +327,10 @@ class _Work:
 
 
 def _why(point: Point) -> list[Finding]:
-    """Where a point's latency goes, if its server tells; not of a large run, read again."""
-    if point.counts.offered > _READ_AGAIN:
+    """Where a point's latency goes, if its server tells."""
+    if not tells(point, Path(point.run)):
         return []
-    manifest, records = opened_run(point.run)
-    first = list(islice(records, _FIRST))
-    if not any(told(record.server_timings) for record in first):
-        return []
-    found = explained(manifest, [*first, *records])
+    found = explained(*read_run(point.run))
     return findings(found[0]) if found else []
 
 

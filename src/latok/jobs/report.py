@@ -8,34 +8,44 @@ from typing import TYPE_CHECKING
 
 from latok.analysis.capacity import Capacity
 from latok.analysis.course import course
+from latok.analysis.evidence import Account
 from latok.analysis.frontier import AXES, Map, frontier, knee, knee_interval, saturation
 from latok.analysis.metrics import digest
 from latok.analysis.point import Point
 from latok.decide.advise import advise
 from latok.errors import UsageError
+from latok.jobs.account import account, made_of_probes, runs_within
 from latok.jobs.capacity import read_capacities
 from latok.jobs.map import REPORT, read_maps
-from latok.jobs.runs import home, kind, opened_run, read_point, write_beside
+from latok.jobs.runs import home, kind, opened_run, read_point, tells, write_beside
 from latok.jobs.versus import stored_versus, versus
 from latok.records import Closed
+from latok.report.text import target_line
 
 if TYPE_CHECKING:
     from latok.report.sections import Chapter, Run
 
 
 def write_report(folders: Sequence[Path], out: Path | None) -> Path:
-    """One HTML file of maps, runs, capacities and comparisons; by default beside the first.
-    Returns its path."""
+    """One HTML file of maps, runs, capacities, comparisons and explanations; by default beside the
+    first. Returns its path."""
     from latok.report.html import report_html
 
     chapters = _chapters(folders)
     compared = [stored_versus(folder) for folder in folders if kind(folder) == "compare"]
     runs = _runs([p for each in chapters for p in each.map.points], folders, _advised(chapters))
     runs |= _runs([p for each in compared for pair in each.points for p in pair], folders, ())
-    html = report_html(chapters, runs=runs, versus=compared)
+    html = report_html(chapters, runs=runs, versus=compared, accounts=_accounts(folders, chapters))
     path = out or folders[0] / REPORT
     write_beside(path, html.encode())
     return path
+
+
+def write_account(found: Account) -> None:
+    """The HTML report of an explanation, where it says."""
+    from latok.report.html import report_html
+
+    write_beside(Path(found.explanation.report), report_html(runs={}, accounts=[found]).encode())
 
 
 def write_comparison(
@@ -87,13 +97,32 @@ def _chapters(folders: Sequence[Path]) -> list[Chapter]:
         each for folder in folders if kind(folder) == "capacity" for each in read_capacities(folder)
     ]
     maps = [each for folder in folders if kind(folder) == "map" for each in read_maps(folder)]
-    points = [read_point(folder) for folder in folders if kind(folder) == "run"]
+    points = [
+        read_point(folder)
+        for folder in folders
+        if kind(folder) == "run" and not made_of_probes(folder)
+    ]
     for app in dict.fromkeys(point.app for point in points):
         maps.append(_of([p for p in points if p.app == app], "these are the runs that were named"))
     return [
         *(Chapter(each, _capacity_of(each, found)) for each in maps),
         *(Chapter(each, capacity) for capacity in found for each in _of_capacity(capacity)),
     ]
+
+
+def _accounts(folders: Sequence[Path], chapters: Sequence[Chapter]) -> list[Account]:
+    """Explanations that were asked for, and of each map's target those of its runs that tell."""
+    found = [account(runs_within(each)) for each in folders if kind(each) == "explanation"]
+    found += [account([each]) for each in folders if made_of_probes(each)]
+    for each in chapters:
+        targets: dict[str, list[Path]] = {}
+        for point in each.map.points:
+            place = home(point, folders)
+            if place is not None and not point.bent and tells(point, place):
+                targets.setdefault(target_line(point), []).append(place)
+        advised = each.map.advice.point or ""
+        found += [account(runs, advised, beside_floor=False) for runs in targets.values()]
+    return found
 
 
 def _capacity_of(map: Map, found: Sequence[Capacity]) -> Capacity | None:

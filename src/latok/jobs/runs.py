@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from latok.analysis.frontier import Map
 from latok.analysis.metrics import point
 from latok.analysis.point import Point
+from latok.analysis.told import told
 from latok.errors import UsageError
 from latok.load.fleet import logs
 from latok.records import MANIFEST, RECORDS, Manifest, Record, read_manifest, read_records
@@ -21,7 +23,10 @@ LOG = "captures.log"
 MAP = "map.json"
 CAPACITY = "capacity.json"
 COMPARISON = "compare.json"
+EXPLANATION = "explanation.json"
 POINT = "point.json"  # another tool's result, imported
+_FIRST = 20  # requests, of which none tells where its time went: then none will
+_READ_AGAIN = 5_000  # requests of a run that is explained though nobody asked for it
 
 
 def read_run(folder: Path | str) -> tuple[Manifest, list[Record]]:
@@ -85,6 +90,15 @@ def read_point(folder: Path | str) -> Point:
     return point(manifest, records, run=str(folder))
 
 
+def tells(point: Point, folder: Path) -> bool:
+    """Whether the server told its times with each answer, of a run that is small enough to be read
+    again for them."""
+    if point.counts.offered > _READ_AGAIN:
+        return False
+    _, records = opened_run(folder)
+    return any(told(record.server_timings) for record in islice(records, _FIRST))
+
+
 def read_map(folder: Path) -> Map:
     """The map in `folder`. Raises UsageError if there is none."""
     try:
@@ -106,14 +120,16 @@ def write_beside(path: Path, data: bytes) -> None:
 
 
 def kind(folder: Path) -> str:
-    """`run`, `map` (which may hold one map for each app), `capacity` or `compare`; empty for
-    anything else."""
+    """`run`, `map` (which may hold one map for each app), `capacity`, `compare` or `explanation`;
+    empty for anything else."""
     if (folder / MANIFEST).exists() or (folder / POINT).exists():
         return "run"
     if (folder / CAPACITY).exists():
         return "capacity"
     if (folder / COMPARISON).exists():
         return "compare"
+    if (folder / EXPLANATION).exists():
+        return "explanation"
     return "map" if (folder / MAP).exists() or any(folder.glob(f"*/{MAP}")) else ""
 
 

@@ -20,7 +20,7 @@ from latok.report.text import UNKNOWN, figure, milliseconds, printable, spoken
 _BAR = 36  # characters of a whole
 _NAME, _COLUMN = 26, 17  # characters of a table's first and of each other column
 _LEAST = 0.0005  # share of a whole below which a part is left out of a waterfall
-_WHOLE = {
+WHOLE = {
     "ttft": "First token, from when it was wanted",
     "e2e": "Whole answer, from when it was wanted",
 }
@@ -34,42 +34,58 @@ _WHOLES: tuple[Whole, ...] = ("ttft", "e2e")
 
 def print_explanation(found: Explanation, console: Console) -> None:
     """Shares at each load, a typical and a slow request at the operating point, then findings."""
-    target = found.target
-    name = target.name or target.model
-    title = f"{found.app} on {name}" if found.app else name
-    console.print(Text(printable(f"{title}: where the latency goes"), style="bold"))
-    server = found.loads[-1].server if found.loads else ""
-    console.print(Text(printable(_GRADE[found.grade] + (f" ({server})" if server else ""))))
+    console.print(Text(printable(f"{of_what(found)}: where the latency goes"), style="bold"))
+    console.print(Text(printable(known_how(found))))
     if found.loads:
         _print_loads(found, console)
     if found.inferred is not None:
         _say(console, "What it follows, and what that cannot tell", laws_in_words(found.inferred))
         _say(console, "What it does besides", (claim.text for claim in found.claims))
     _say(console, "What would help, by the most that it could win", _findings(found.findings))
-    _say(console, "Beside what this machine could do", _floor(found.floor))
-    _say(console, "What the target does with what it is asked", map(_check, found.checks))
+    _say(console, "Beside what this machine could do", floor_in_words(found.floor))
+    _say(console, "What the target does with what it is asked", map(check_in_words, found.checks))
     for note in found.notes:
         console.print(Text(printable(f"Note: {note}.")))
+    if found.report:
+        console.print()
+        console.print(Text(printable(f"Report: {found.report}")), soft_wrap=True)
+
+
+def of_what(found: Explanation) -> str:
+    """The app and the target."""
+    name = found.target.name or found.target.model
+    return f"{found.app} on {name}" if found.app else name
+
+
+def known_how(found: Explanation) -> str:
+    """The grade of knowledge, in words, and who told."""
+    server = found.loads[-1].server if found.loads else ""
+    return _GRADE[found.grade] + (f" ({server})" if server else "")
 
 
 def _print_loads(found: Explanation, console: Console) -> None:
-    at = next((each for each in found.loads if each.run.endswith(found.at)), found.loads[-1])
+    at = operating_point(found)
     for of in _WHOLES:
         console.print()
-        console.print(Text(_WHOLE[of], style="bold"))
+        console.print(Text(WHOLE[of], style="bold"))
         console.print(_shares(found.loads, at, of, console.width))
     for slow in (False, True):
         for of in _WHOLES:
             waterfall = at.waterfall(of, slow=slow)
             if waterfall is not None:
                 console.print()
-                console.print(Text(_headed(waterfall, at), style="bold"))
+                console.print(Text(headed(waterfall, at), style="bold"))
                 console.print(_bars(waterfall))
     counters = [(each, each.counters) for each in found.loads if each.counters]
     if counters:
         console.print()
         console.print(Text("Meanwhile the server counted", style="bold"))
         console.print(_counters(counters))
+
+
+def operating_point(found: Explanation) -> AtLoad:
+    """The load that an explanation is about. It must have one."""
+    return next((each for each in found.loads if each.run.endswith(found.at)), found.loads[-1])
 
 
 def _shares(loads: Sequence[AtLoad], at: AtLoad, of: Whole, width: int) -> Table:
@@ -113,7 +129,8 @@ def _cell(waterfall: Waterfall, name: str) -> str:
     return f"{said} ({100 * low:.0f}–{100 * high:.0f})"
 
 
-def _headed(waterfall: Waterfall, at: AtLoad) -> str:
+def headed(waterfall: Waterfall, at: AtLoad) -> str:
+    """Whose time a waterfall is of, in a sentence."""
     who = "A typical request" if waterfall.quantile in ("p50", "mean") else "A slow request"
     what = {"ttft": "to its first token", "e2e": "to its last token"}[waterfall.of]
     tokens = [
@@ -146,7 +163,7 @@ def _bars(waterfall: Waterfall) -> Padding:
     return Padding(table, (0, 0, 0, 2))
 
 
-_COUNTED = {
+COUNTED = {
     "running": "running, mean",
     "waiting": "waiting, mean",
     "batch": "requests in a step, mean",
@@ -164,15 +181,16 @@ def _counters(loads: Sequence[tuple[AtLoad, Counters]]) -> Padding:
     table.add_column("")
     for each, _ in loads:
         table.add_column(str(each.load), justify="right")
-    for name, words in _COUNTED.items():
+    for name, words in COUNTED.items():
         values = [counters.values.get(name) for _, counters in loads]
         if any(value is not None for value in values):
-            shown = (_counted(name, value) for value in values)
+            shown = (counted_in_words(name, value) for value in values)
             table.add_row(words, *shown)
     return Padding(table, (0, 0, 0, 2))
 
 
-def _counted(name: str, value: float | None) -> str:
+def counted_in_words(name: str, value: float | None) -> str:
+    """A quantity that a server counted, with the sign of its unit."""
     if value is None:
         return UNKNOWN
     return f"{100 * value:.1f} %" if name in _AS_SHARE else figure(value)
@@ -187,7 +205,8 @@ def _findings(found: Sequence[Finding]) -> Iterator[str]:
         )
 
 
-def _floor(found: Floor | None) -> Iterator[str]:
+def floor_in_words(found: Floor | None) -> Iterator[str]:
+    """What the machine could do, and how far above it the engine stands, a line each."""
     if found is None:
         return
     yield (
@@ -203,7 +222,8 @@ def _floor(found: Floor | None) -> Iterator[str]:
         yield found.note
 
 
-def _check(check: Check) -> str:
+def check_in_words(check: Check) -> str:
+    """A check with its sign."""
     sign = {True: "✓", False: "✗", None: "?"}[check.ok]
     return f"{sign} {check.name.replace('_', ' ')}: {check.detail}"
 

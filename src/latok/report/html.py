@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from latok.analysis.evidence import Account
 from latok.records import Manifest
 from latok.report import text
 from latok.report.charts.draw import COLOURS, DARK
+from latok.report.explain import of_what
+from latok.report.explain_section import ExplainSection
 from latok.report.sections import Chapter, MapSection, Run, Versus, VersusSection
-from latok.report.words import NAMES, WORDS
+from latok.report.words import FITS, NAMES, WORDS
 
 
 def report_html(
@@ -24,9 +27,10 @@ def report_html(
     *,
     runs: Mapping[str, Run],
     versus: Sequence[Versus] = (),
+    accounts: Sequence[Account] = (),
 ) -> str:
-    """The whole page: comparisons first, then a section for each map. `runs`: by the point's id,
-    those that can be read again."""
+    """The whole page: comparisons first, then a section for each map, then for each explanation.
+    `runs`: by the point's id, those that can be read again."""
     page = Environment(
         loader=PackageLoader("latok.report"),
         autoescape=True,
@@ -42,15 +46,21 @@ def report_html(
         "spread": text.spread,
         "met": text.met_word,
         "good_thousand": text.good_thousand,
+        "capital": lambda said: said[:1].upper() + said[1:],
     }
     titles = [f"{each.a} and {each.b}" for each in versus]
     titles += dict.fromkeys(text.title(chapter.map) for chapter in chapters)
+    if not titles:
+        titles = [f"where the latency goes, {of_what(each.explanation)}" for each in accounts]
     with debug_mode(False):  # altair's checks cost more than all the drawing; the tests have them
         sections = [MapSection(n, chapter, runs) for n, chapter in enumerate(chapters)]
         comparisons = [VersusSection(n, each, runs) for n, each in enumerate(versus)]
+        explanations = [ExplainSection(n, each) for n, each in enumerate(accounts)]
     return page.get_template("report.html").render(
         sections=sections,
         comparisons=comparisons,
+        explanations=explanations,
+        fits=FITS,
         words=WORDS,
         names=NAMES,
         light=COLOURS,

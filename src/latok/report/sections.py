@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -19,10 +18,11 @@ from latok.report import charts, compare, text, trust
 from latok.report.charts.capacity import hits_charts
 from latok.report.charts.compare import forest_charts
 from latok.report.charts.course import course_chart
-from latok.report.charts.draw import COLOURS, Chart, to_svg
+from latok.report.charts.draw import COLOURS, Chart
 from latok.report.charts.frontier import frontier_chart
 from latok.report.charts.spread import Curve, spread_chart
 from latok.report.charts.streams import Slice, swim_lane
+from latok.report.drawing import Drawing, Figure, variable
 from latok.report.words import CHECKS
 from latok.workload.slo import parse_slo
 
@@ -59,13 +59,6 @@ class Versus(NamedTuple):
     points: Sequence[tuple[Point, Point]]
 
 
-class Figure(NamedTuple):
-    """`name`: what it shows, by the names of `latok.report.words`."""
-
-    name: str
-    svg: Markup
-
-
 class RunView(NamedTuple):
     """One run: why it is valid or not, and how it went."""
 
@@ -78,26 +71,6 @@ class RunView(NamedTuple):
     open: bool
 
 
-class _Drawing:
-    """Charts as parts of one page, each with ids of its own."""
-
-    def __init__(self, place: str) -> None:
-        self._place, self._count = place, 0
-
-    def __call__(self, chart: Chart) -> Markup:
-        """In the page's colours, which change with the screen."""
-        svg, prefix = to_svg(chart), f"{self._place}-{self._count}-"
-        self._count += 1
-        for name, colour in COLOURS.items():
-            svg = svg.replace(f'"{colour}"', f'"var(--{name})"')
-        svg = re.sub(r'\bid="(\w+)"', rf'id="{prefix}\1"', svg)
-        # vl-convert has escaped it
-        return Markup(re.sub(r"url\(#(\w+)\)", rf"url(#{prefix}\1)", svg))
-
-    def all(self, found: Mapping[str, Chart]) -> list[Figure]:
-        return [Figure(name, self(chart)) for name, chart in found.items()]
-
-
 class MapSection:
     """One map."""
 
@@ -107,7 +80,7 @@ class MapSection:
         self.points = text.in_order(map.points)
         self.targets = text.target_names(self.points)
         self._runs = {p.id: runs[p.id] for p in map.points if p.id in runs}
-        draw = _Drawing(f"c{place}")
+        draw = Drawing(f"c{place}")
         self.frontier: list[Markup] = []
         self.loads: list[Figure] = []
         self.spreads: list[tuple[str, list[tuple[str, str]], list[Figure]]] = []
@@ -136,7 +109,7 @@ class MapSection:
         target = self.targets[text.target_line(point)]
         return f"{target}, {point.load}" if len(self.targets) > 1 else f"{point.load}"
 
-    def _spreads(self, draw: _Drawing) -> list[tuple[str, list[tuple[str, str]], list[Figure]]]:
+    def _spreads(self, draw: Drawing) -> list[tuple[str, list[tuple[str, str]], list[Figure]]]:
         """For each target: its name, its loads with their colours, and a chart for each metric."""
         courses = {id: run.course for id, run in self._runs.items()}
         found = []
@@ -145,7 +118,7 @@ class MapSection:
             colours = charts.load_colours([p for p in points if p.id in courses])
             legend = {f"{p.load}": colours[p.id] for p in points if p.id in colours}
             if drawn:
-                named = [(load, _variable(colour)) for load, colour in legend.items()]
+                named = [(load, variable(colour)) for load, colour in legend.items()]
                 found.append((self.targets[line], named, drawn))
         return found
 
@@ -281,7 +254,7 @@ class VersusSection:
 
     def __init__(self, place: int, versus: Versus, runs: Mapping[str, Run]) -> None:
         self.place, self.versus, self.found = place, versus, versus.found
-        draw = _Drawing(f"v{place}")
+        draw = Drawing(f"v{place}")
         self.forests: list[tuple[str, list[Figure]]] = []
         self.rows: list[tuple[str, ...]] = []
         self.headline, self.counted = "They are not comparable.", ""
@@ -302,7 +275,7 @@ class VersusSection:
         ]
         self.runs = run_views(named, runs, draw, lead=None)
 
-    def _spreads(self, draw: _Drawing) -> list[tuple[str, list[Figure]]]:
+    def _spreads(self, draw: Drawing) -> list[tuple[str, list[Figure]]]:
         """The distributions of both at each load; not of what is no comparison."""
         if self.found is None:
             return []
@@ -337,7 +310,7 @@ class VersusSection:
 def run_views(
     named: Sequence[tuple[str, Point]],
     runs: Mapping[str, Run],
-    draw: _Drawing,
+    draw: Drawing,
     *,
     lead: str | None,
 ) -> list[RunView]:
@@ -378,8 +351,3 @@ def _drawn(course: Course) -> str:
 
 def _ids(capacity: Capacity) -> set[str]:
     return {point.id for point in capacity.points}
-
-
-def _variable(colour: str) -> str:
-    """The page's name for a colour."""
-    return next(f"var(--{name})" for name, value in COLOURS.items() if value == colour)

@@ -57,9 +57,51 @@ WORDS = {
     "neither, yet.",
     "course": "Each dot is a request, by when it was sent; the line is the median of a stretch of "
     "time. What counts is shaded; dashes frame what was cut off as warming up or draining.",
+    "grade": "Told: the server says its times with each answer, and each is joined with our own "
+    "clock. Counters: only means over all that it served. Inferred: from when answers to designed "
+    "probes came, so with more doubt.",
+    "parts": "Typical is the mean of the requests around the median, slow that of those around p99 "
+    "(p95 or p90 where they are few), so that the parts still sum to the whole.",
+    "unexplained": "What neither our clock nor the server accounts for. Below 3 % the parts may be "
+    "taken at their word.",
+    "win": "Without a part that is 48 % of the first token the rest would remain, so that it came "
+    "1.9 times as fast (Amdahl’s law). Findings with a p are comparisons of the slowest tenth with "
+    "the rest, and may be chance.",
+    "floor": "A token decoded alone reads all weights and the attention cache of its context from "
+    "memory; a token of a prompt costs two FLOPs for each parameter. Bandwidth and FLOPs are "
+    "measured on this machine.",
     "cost": "What 1,000 good requests cost in US dollars: all that was paid in the window (hosted "
     "models by the token, own hardware by the hour) over the requests that keep every limit of "
     "the SLO.",
+}
+
+# Of each kind of fit what its chart is called, and what to see in it.
+FITS = {
+    "first_token": (
+        "The first token, alone",
+        "Where the line meets the left edge is the time before any token is read; its slope is "
+        "what a token of a prompt costs.",
+    ),
+    "prefill": (
+        "Prefill, as the server tells",
+        "The slope is what a token of a prompt costs; the band holds half of the requests.",
+    ),
+    "decode": (
+        "Decode, as the server tells",
+        "The slope is what a token of an answer costs; the band holds half of the requests.",
+    ),
+    "context": (
+        "A token behind more tokens",
+        "If the line rises, each token of context makes the next ones slower.",
+    ),
+    "streams": (
+        "A token beside more streams",
+        "The slope is what each further stream in the batch costs all others.",
+    ),
+    "blocks": (
+        "What a prefix cache saves",
+        "Each tooth is a block: only whole blocks of an earlier prompt are known.",
+    ),
 }
 
 NAMES = {

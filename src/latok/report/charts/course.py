@@ -6,6 +6,7 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
+from latok.analysis.counters import Counters
 from latok.analysis.course import OVER_TIME, Course
 from latok.analysis.stats import Floats
 from latok.report.charts.draw import COLOURS, CROSS, SAYS, Chart, Rows, marks, stacked
@@ -16,9 +17,10 @@ _AXIS = 64  # of every panel, so that they line up
 _NAMES = {"ttft": "time to first token", "tpot": "time per token"}
 
 
-def course_chart(course: Course) -> Chart:
-    """Panels over the same seconds. The part that counts is shaded; the window around it, where
-    warming up or draining was cut off, is framed by dashes; failed requests are crosses."""
+def course_chart(course: Course, counters: Counters | None = None) -> Chart:
+    """Panels over the same seconds: what the client saw, and what the server counted meanwhile. The
+    part that counts is shaded; the window around it, where warming up or draining was cut off, is
+    framed by dashes; failed requests are crosses."""
     end = float(course.edges[-1])
     panels: list[tuple[str, float, list[alt.Chart]]] = []
     for name in OVER_TIME:
@@ -28,8 +30,10 @@ def course_chart(course: Course) -> Chart:
         panels[0][2].extend(_crosses(course, end))
     flying, rate = course.in_flight, course.tokens_per_s
     panels.append(("requests in flight", 60, _steps(course, flying, end, "in flight")))
-    panels.append(("output tokens/s", 70, _steps(course, rate, end, "tokens/s", last=True)))
-    return stacked(panels, width=_WIDTH)
+    counted = _counted(course, counters, end) if counters is not None else []
+    last = not counted
+    panels.append(("output tokens/s", 70, _steps(course, rate, end, "tokens/s", last=last)))
+    return stacked([*panels, *counted], width=_WIDTH)
 
 
 def _x(end: float, last: bool = False) -> alt.X:
@@ -156,6 +160,72 @@ def _steps(
         .mark_line(interpolate="step-after", strokeWidth=1.3, color=COLOURS["accent"])
         .encode(x=x, y=y, order=alt.value(0)),
     ]
+
+
+# What a server counts: names of a Moment drawn in one panel, and what each is.
+_COUNTED: tuple[tuple[str, dict[str, str]], ...] = (
+    ("requests in the server", {"running": "running", "waiting": "waiting"}),
+    ("attention cache in use, %", {"kv": "in use"}),
+    ("found in the prefix cache, %", {"prefix_hits": "found"}),
+    ("preemptions so far", {"preemptions": "preemptions"}),
+)
+_PERCENT = ("kv", "prefix_hits")
+
+
+def _counted(
+    course: Course, counters: Counters, end: float
+) -> list[tuple[str, float, list[alt.Chart]]]:
+    """A panel for each quantity that the server counts and that was ever other than nothing."""
+    found = []
+    for heading, names in _COUNTED:
+        rows: Rows = []
+        for name, words in names.items():
+            per = 100.0 if name in _PERCENT else 1.0
+            seen = [(m.at, v) for m in counters.moments if (v := getattr(m, name)) is not None]
+            rows += [
+                {"at": at, "value": value * per, "what": words}
+                for at, value in seen
+                if 0.0 <= at <= end
+            ]
+        if any(row["value"] > 0.0 for row in rows):
+            found.append((f"{heading} ({counters.server})", rows))
+    return [
+        (heading, 70, _levels(course, rows, end, last=n == len(found) - 1))
+        for n, (heading, rows) in enumerate(found)
+    ]
+
+
+def _levels(course: Course, rows: Rows, end: float, *, last: bool) -> list[alt.Chart]:
+    """Gauges as they were looked at, once a second. The first is a full line, the second dashed,
+    and each is named at its last point."""
+    names = list(dict.fromkeys(row["what"] for row in rows))
+    x, y = _x(end, last), _y("value:Q", 3, 1.08 * max(row["value"] for row in rows))
+    layers = _shades(course, end, last)
+    for n, name in enumerate(names):
+        mine = [row for row in rows if row["what"] == name]
+        says = f"{name}: {figure(min(r['value'] for r in mine))} to " + figure(
+            max(r["value"] for r in mine)
+        )
+        colour = COLOURS[("accent", "queue")[n]]
+        line = marks([row | {"says": says} for row in mine])
+        layers += [
+            line.mark_line(
+                interpolate="step-after",
+                strokeWidth=1.5,
+                strokeDash=[5, 2] if n else [1, 0],
+                color=colour,
+            ).encode(x=x, y=y, order=alt.value(0)),
+            line.mark_point(size=18, filled=True, opacity=1, color=colour, aria=True).encode(
+                x=x, y=y, **SAYS
+            ),
+        ]
+        if len(names) > 1:
+            layers.append(
+                marks([max(mine, key=lambda row: row["value"])])
+                .mark_text(align="left", baseline="bottom", dx=5, dy=-2, color=colour, text=name)
+                .encode(x=x, y=y)
+            )
+    return layers
 
 
 def _mean(course: Course, values: Floats) -> float | None:

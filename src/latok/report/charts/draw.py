@@ -56,6 +56,21 @@ COLOURS = {
     "load6": "#3e4787",
     "load7": "#45317b",
     "load8": "#461a66",
+    # parts of a request's time: greys and browns are the client's, blues and greens a model at work
+    "lateness": "#8a6f5c",
+    "connect": "#9c8069",
+    "upload": "#b3977e",
+    "network": "#4b9fc4",
+    "cold": "#7a5195",
+    "front_end": "#9467b8",
+    "queue": "#cc8400",
+    "server": "#62717f",
+    "prefill": "#0b6bb0",
+    "compute": "#16808a",
+    "decode": "#0a9b70",
+    "delivery": "#b8608f",
+    "read": "#a08a70",
+    "unexplained": "#8d969f",
 }
 # For dark screens, by the same names.
 DARK = {
@@ -81,6 +96,20 @@ DARK = {
     "load6": "#8ed04c",
     "load7": "#c2da3a",
     "load8": "#fbe424",
+    "lateness": "#b0937d",
+    "connect": "#8a7464",
+    "upload": "#9a8676",
+    "network": "#4b9cc9",
+    "cold": "#9a6fba",
+    "front_end": "#c9a7e3",
+    "queue": "#f2b32f",
+    "server": "#8b99a6",
+    "prefill": "#3f9be0",
+    "compute": "#35a9b3",
+    "decode": "#34c191",
+    "delivery": "#e89cc6",
+    "read": "#ab967f",
+    "unexplained": "#7d8791",
 }
 TARGETS = [COLOURS[name] for name in ("accent", "target2", "target3", "target4", "target5")]
 _LOADS = [COLOURS[f"load{n}"] for n in range(1, 9)]
@@ -190,7 +219,9 @@ def styled(layers: Sequence[alt.Chart], *, width: float, height: float) -> alt.L
     )
 
 
-def stacked(panels: Sequence[tuple[str, float, Sequence[alt.Chart]]], *, width: float) -> Chart:
+def stacked(
+    panels: Sequence[tuple[str, float, Sequence[alt.Chart]]], *, width: float
+) -> alt.VConcatChart:
     """Panels over one axis, each with a heading and a height. Their vertical axes must have the
     same extent to line up; `width` is without it."""
     return alt.VConcatChart(
