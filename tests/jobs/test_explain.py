@@ -193,6 +193,29 @@ def test_an_option_for_a_target_is_refused_for_a_stored_run(vllm: Told) -> None:
     assert latok("explain", "--grade", "guessed").returncode == 2
 
 
+def test_the_explanation_has_a_page_with_every_section(vllm: Told) -> None:
+    page = (Path(vllm.found.report)).read_text("utf-8")
+    for words in (
+        "part by part",
+        "What load does",
+        "What would help",
+        "Through the run",
+        "The laws",
+    ):
+        assert words in page
+    assert "requests in the server (vLLM)" in page
+    assert len(page) < 1_000_000
+
+
+def test_a_dry_run_says_what_it_would_send_and_sends_nothing() -> None:
+    words = ("explain", "openvino", "--dry-run")
+    said = latok(*words, "--grade", "inferred")
+    assert said.returncode == 0, said.stderr
+    assert "at most 200 requests of 100,000 tokens" in said.stdout
+    said = latok(*words, "--json")
+    assert json.loads(said.stdout)["sent"] == 0
+
+
 def test_one_json_object_is_printed(vllm: Told) -> None:
     said = latok("explain", "last", "--runs", vllm.runs, "--json")
     assert json.loads(said.stdout)["schema"] == "latok.explain/1"

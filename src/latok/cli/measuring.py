@@ -284,6 +284,7 @@ def explain(
         str | None,
         option("With --grade inferred: measuring time, start-up apart.", HOW, default="2m"),
     ] = None,
+    dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -303,18 +304,29 @@ def explain(
     """
     from latok.jobs.account import account_of_stored, checked, stored_runs
     from latok.jobs.explain import explain as job
+    from latok.jobs.infer import probing_outlook
     from latok.jobs.report import write_account
     from latok.report.explain import print_explanation
 
     if checked(grade) != "inferred" and budget is not None:
         raise UsageError("--budget is for --grade inferred; other grades take --duration")
     asked = experiment(context)
+    if dry_run and grade == "inferred":
+        said = {"schema": "latok.outlook/1", "sent": 0, "outlook": probing_outlook(asked)}
+        if json:
+            print_json(said)
+        else:
+            print(f"{said['outlook']}\nNothing was sent.")
+        return
     stored = stored_runs(asked.targets[0] if asked.targets else None, asked.runs)
     if stored is not None:
         for name, value in context.params.items():
             if value and name not in ("words", "grade", "runs", "json", "quiet"):
                 raise UsageError(f"--{name.replace('_', '-')} is for a target, not a stored run")
         found, complete = account_of_stored(stored, grade=grade), True
+    elif dry_run:
+        print_outlooks(context, "explain")
+        return
     else:
         with following(talk(quiet or json)) as watcher:
             found, complete = job(asked, grade, watcher)

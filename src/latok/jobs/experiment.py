@@ -46,6 +46,7 @@ COUNTS = ("requests", "highest", "concurrency", "max_requests", "max_tokens_spen
 TIERS = ("standard", "batch", "priority")
 # With neither --requests nor --duration a point is held this long after its warm-up.
 DURATION = 30.0
+EXPLAIN_SECONDS, AT_A_TIME = 20.0, 8  # that latok explain holds a load, and at its operating point
 # An open loop is warm after this many seconds' worth of requests.
 OPEN_WARM_UP = 2.0
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}

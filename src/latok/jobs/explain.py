@@ -12,16 +12,13 @@ import msgspec
 from latok.analysis.evidence import Account
 from latok.errors import TargetError, UsageError
 from latok.jobs.account import Stored, account_of_stored, checked
-from latok.jobs.experiment import Experiment
+from latok.jobs.experiment import AT_A_TIME, EXPLAIN_SECONDS, Experiment
 from latok.jobs.infer import inferred
 from latok.jobs.map import REPORT, Watcher
 from latok.jobs.measure import failed, hold_point, load_of
 from latok.jobs.runs import EXPLANATION, write_beside
 from latok.jobs.session import EMBEDDED, new_folder, opened
 from latok.records import Closed, Load
-
-_SECONDS = 20.0  # that a load is held, unless that is said
-_AT_A_TIME = 8  # at the operating point, unless that is said
 
 
 class Explained(NamedTuple):
@@ -64,12 +61,12 @@ def _measured(asked: Experiment, watcher: Watcher) -> tuple[Path, list[Path], bo
     app = asked.profile(asked.app)
     duration = asked.duration
     if duration is None and asked.requests is None:
-        duration = _SECONDS
+        duration = EXPLAIN_SECONDS
     folders: list[Path] = []
     requests = tokens = 0
     with opened(asked.targets[0] if asked.targets else EMBEDDED, asked, watcher.say) as session:
         usd = session.probed()
-        heavy: Load = Closed(_AT_A_TIME)
+        heavy: Load = Closed(AT_A_TIME)
         if asked.concurrency is not None or asked.rate is not None or asked.trace is not None:
             heavy = load_of(asked, app, session.trace)
         fitting, note = session.fit(app, asked.scale)

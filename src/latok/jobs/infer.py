@@ -124,15 +124,27 @@ def is_probing(manifest: Manifest) -> bool:
 
 def _limits(asked: Experiment, session: Session) -> Limits:
     """What is left to spend: the session's own question was a request, too."""
-    highest = asked.concurrency
     return Limits(
         requests=(asked.max_requests or _REQUESTS) - 1,
         tokens=(asked.max_tokens_spent or _TOKENS) - 100,
         seconds=asked.budget,
         context=session.found.context,
         overhead=session.overhead,
-        levels=LEVELS if highest is None else tuple(sorted({1, highest // 3 or 1, highest})),
+        levels=_levels(asked),
     )
+
+
+def probing_outlook(asked: Experiment) -> str:
+    """What an inference would send at the most, in one line; nothing is asked of the target."""
+    requests, tokens = asked.max_requests or _REQUESTS, asked.max_tokens_spent or _TOKENS
+    return outlook(
+        Limits(requests=requests, tokens=tokens, seconds=asked.budget, levels=_levels(asked))
+    )
+
+
+def _levels(asked: Experiment) -> tuple[int, ...]:
+    highest = asked.concurrency
+    return LEVELS if highest is None else tuple(sorted({1, highest // 3 or 1, highest}))
 
 
 def _manifest(folder: Path, session: Session, asked: Experiment) -> Manifest:

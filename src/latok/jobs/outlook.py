@@ -14,14 +14,20 @@ from latok.decide.outlook import (
     spend_line,
 )
 from latok.engines.table import ENGINES
-from latok.jobs.experiment import DURATION, OPEN_WARM_UP, Experiment
+from latok.jobs.experiment import (
+    AT_A_TIME,
+    DURATION,
+    EXPLAIN_SECONDS,
+    OPEN_WARM_UP,
+    Experiment,
+)
 from latok.jobs.prices import ESTIMATED, in_force
 from latok.jobs.session import EMBEDDED, Session, estimated, target_url
 from latok.load.probe import model_at, site
 from latok.records import Closed, Load, Open
 from latok.workload.apps import APPS, App, fitted
 
-Command = Literal["map", "measure"]
+Command = Literal["map", "measure", "explain"]
 
 
 def outlooks(asked: Experiment, command: Command) -> list[Outlook]:
@@ -91,6 +97,14 @@ def _limits(asked: Experiment) -> Limits:
 def _requests(asked: Experiment, command: Command, app: App, budget: float) -> float:
     if command == "map":
         return requests_of_map(app, budget, asked.highest)
+    if command == "explain":  # alone, and then at a load
+        loads: list[Load] = [
+            Closed(1),
+            Open(asked.rate) if asked.rate else Closed(asked.concurrency or AT_A_TIME),
+        ]
+        held = asked.duration or (0.0 if asked.requests else EXPLAIN_SECONDS)
+        count = asked.requests or 0
+        return sum(requests_at(app, each, held, count, OPEN_WARM_UP) for each in loads)
     load: Load = Closed(asked.concurrency or 1) if asked.rate is None else Open(asked.rate)
     if asked.trace is not None and asked.concurrency is None and asked.requests is not None:
         return asked.requests  # a slice, once

@@ -88,7 +88,7 @@ class ExplainSection:
         """Of one whole a typical and a slow request have the same rows and the same axis."""
         assert self.at is not None
         alike = [w for w in beside if w.of == each.of]
-        longest = 1.02 * max(w.seconds for w in alike)
+        longest = max(w.seconds for w in alike)
         chart = waterfall_chart(each, parts_of(alike), longest)
         return Drawn(words.headed(each, self.at), draw(chart))
 

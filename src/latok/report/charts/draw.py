@@ -219,9 +219,7 @@ def styled(layers: Sequence[alt.Chart], *, width: float, height: float) -> alt.L
     )
 
 
-def stacked(
-    panels: Sequence[tuple[str, float, Sequence[alt.Chart]]], *, width: float
-) -> alt.VConcatChart:
+def stacked(panels: Sequence[tuple[str, float, Sequence[alt.Chart]]], *, width: float) -> Chart:
     """Panels over one axis, each with a heading and a height. Their vertical axes must have the
     same extent to line up; `width` is without it."""
     return alt.VConcatChart(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from latok.analysis.evidence import Fitted
-from latok.report.charts.draw import COLOURS, SAYS, marks, stacked
+from latok.report.charts.draw import COLOURS, SAYS, Chart, marks, stacked
 from latok.report.text import figure, spoken
 
 _WIDTH = 400
@@ -22,7 +22,7 @@ AXES = {
 }
 
 
-def fit_chart(fitted: Fitted) -> alt.VConcatChart:
+def fit_chart(fitted: Fitted) -> Chart:
     """Measurements as dots, the law as a line in its interval; in a second panel what is left."""
     measured, across = AXES[fitted.name]
     highest = float(max(fitted.y.max(), fitted.line.value.max()))

@@ -14,6 +14,7 @@ from latok.report.text import share, spoken, spread
 _WIDTH = 500
 _ROW, _BESIDE = 25, 58  # height of a part, and of the axis beneath them
 _HEIGHT = 290
+_BEYOND = 1.3  # of the axis, so that numbers stand behind the longest bar
 _LEAST = 0.002  # share of a whole below which a part is not drawn
 _ROOM = 0.07  # share of a whole from which its number stands in a bar
 _WHO = {
@@ -38,8 +39,7 @@ def parts_of(waterfalls: Sequence[Waterfall]) -> list[str]:
 def waterfall_chart(waterfall: Waterfall, names: Sequence[str], longest: float) -> alt.LayerChart:
     """Each part as a bar that begins where the one before ended; beside it how long it took.
 
-    `names`: of the parts, a row each; `longest`: seconds, the end of the axis, so that several
-    waterfalls may be compared.
+    `names`: of the parts, a row each; `longest`: seconds, of the waterfalls that may be compared.
     """
     unit, per = ("s", 1.0) if longest >= 5.0 else ("ms", 1e3)
     rows: Rows = []
@@ -66,7 +66,7 @@ def waterfall_chart(waterfall: Waterfall, names: Sequence[str], longest: float) 
     x = alt.X(
         "from:Q",
         title=f"{unit} from when it was wanted",
-        scale=alt.Scale(domain=[0.0, longest * per], nice=False),
+        scale=alt.Scale(domain=[0.0, _BEYOND * longest * per], nice=False),
         axis=alt.Axis(tickCount=6),
     )
     y = alt.Y(
@@ -76,19 +76,13 @@ def waterfall_chart(waterfall: Waterfall, names: Sequence[str], longest: float) 
         scale=alt.Scale(domain=[PARTS[name] for name in names]),
         axis=alt.Axis(domain=False, ticks=False, labelLimit=170, labelFontSize=12),
     )
-    late = [row for row in rows if row["from"] > 0.55 * longest * per]
-    early = [row for row in rows if row not in late]
     layers = [
         marks(rows)
         .mark_bar(height=15, aria=True)
         .encode(x=x, x2="to:Q", y=y, color=alt.Color("colour:N", scale=None), **SAYS),
-        # beside the bar where there is room: behind its end, or before its beginning
-        marks(early)
+        marks(rows)
         .mark_text(align="left", dx=6, color=COLOURS["muted"])
         .encode(x=alt.X("to:Q"), y=y, text="label:N"),
-        marks(late)
-        .mark_text(align="right", dx=-6, color=COLOURS["muted"])
-        .encode(x=alt.X("from:Q"), y=y, text="label:N"),
     ]
     return styled(layers, width=_WIDTH, height=_ROW * len(names) + _BESIDE)
 
@@ -96,7 +90,10 @@ def waterfall_chart(waterfall: Waterfall, names: Sequence[str], longest: float) 
 def shares_chart(loads: Sequence[AtLoad], of: Whole, *, slow: bool) -> alt.LayerChart | None:
     """The share of each part at each load, one on the other; above each the whole. None where
     fewer than two loads tell it."""
-    told = [(at, w) for at in loads if (w := at.waterfall(of, slow=slow)) is not None]
+    # of a load that was held more than once the last counts
+    told = list(
+        {load_label(a): (a, w) for a in loads if (w := a.waterfall(of, slow=slow))}.values()
+    )
     if len(told) < 2:
         return None
     rows: Rows = []
