@@ -17,9 +17,12 @@ import msgspec
 import pytest
 
 from latok.analysis.frontier import Saturation
+from latok.jobs.report import write_report
+from latok.jobs.runs import EXPLANATION
+from latok.records import write_manifest, write_records
 from latok.report import html
 from latok.report.sections import Chapter
-from tests.report.samples import Measured, map_of, versus_of
+from tests.report.samples import Measured, drive, manifest_of, map_of, versus_of
 
 pytestmark = pytest.mark.browser
 
@@ -331,3 +334,29 @@ def test_without_scripts_everything_but_the_hover_is_there(browser: Browser, rep
         assert len(shot) > 20_000
     finally:
         browser.ask("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_an_explanation_shows_its_charts_without_a_complaint(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Of two runs whose server tells its times as vLLM does."""
+    for level in (1, 8):
+        manifest, records = manifest_of(level), drive(level)
+        told = [
+            msgspec.structs.replace(r, server_timings=dict.fromkeys(TIMINGS, 5.0)) for r in records
+        ]
+        (tmp_path / "x" / manifest.id).mkdir(parents=True)
+        write_manifest(tmp_path / "x" / manifest.id, manifest)
+        write_records(tmp_path / "x" / manifest.id, told)
+    (tmp_path / "x" / EXPLANATION).write_text("{}")
+    path = write_report([tmp_path / "x"], None)
+    browser.open(path, dark=False)
+    assert browser.complaints() == []
+    assert browser.requests() == [path.as_uri()]
+    said = browser.value("document.body.innerText")
+    for words in ("part by part", "What load does to the parts", "The laws, and what they rest on"):
+        assert words in said
+    assert browser.value("document.querySelectorAll('figure svg').length") >= 9
+
+
+TIMINGS = ("queue_time_ms", "time_to_first_token_ms", "generation_time_ms")

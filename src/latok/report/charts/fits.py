@@ -66,9 +66,10 @@ def fit_chart(fitted: Fitted) -> Chart:
 
 
 def _dots(rows: list[dict[str, float | str]]) -> alt.Chart:
-    return marks(rows).mark_point(
+    dots: alt.Chart = marks(rows).mark_point(
         filled=True, size=26, opacity=0.55, color=COLOURS["ink"], aria=len(rows) <= 60
     )
+    return dots
 
 
 def _x(title: str, ends: list[float]) -> alt.X:
