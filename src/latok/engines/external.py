@@ -96,7 +96,11 @@ def serve(
         # by hand one sees what it says; whoever launched us hears its end only if that was early
         to = log if until_stdin_closes else sys.stderr
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=to, stderr=to, preexec_fn=die_with_parent
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=to,
+            stderr=to,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # our other thread only waits for stdin
         )
         try:
             ready = False
