@@ -46,7 +46,10 @@ def website() -> Iterator[str]:
         ("map --app chatt", "no app 'chatt'; there are chat, voice, document"),
         ("map --slo ttft<1", "cannot read 'ttft<1' in the SLO"),
         ("map --budget 0s", "--budget 0 is not above 0"),
-        ("map nosuch", "no target 'nosuch'; there are the engines openvino, llamacpp, or a URL"),
+        (
+            "map nosuch",
+            "no target 'nosuch'; there are the engines openvino, llamacpp, vllm, sglang, or a URL",
+        ),
         ("map ftp://x", "'ftp://x' is not a URL"),
         ("map http://u:p@x", "--key-env"),
         ("map http://127.0.0.1:99999", "the port"),
@@ -128,7 +131,7 @@ def test_a_server_that_is_not_a_model_is_one_line_and_exit_code_3(
     assert f"{website} does not serve a model" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["apps", "engines", "dialects"])
+@pytest.mark.parametrize("command", ["apps", "levers", "engines", "dialects"])
 def test_json_is_one_object_with_a_schema(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == f"latok.{command}/1"

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    levers = {"batch_limit": 2, "context": 512, "kv_cache": "q8_0", "prefix_cache": False}
+    levers = {"batch_limit": 2, "context_limit": 512, "kv_cache": "q8_0", "prefix_cache": False}
     with launched("llamacpp", levers, say=print) as engine:
         yield engine
 

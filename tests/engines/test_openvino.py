@@ -308,7 +308,7 @@ def test_the_levers_act() -> None:
         "step_tokens": 64,
         "kv_cache": "f16",
         "cache_gb": 2,
-        "context": 1024,
+        "context_limit": 1024,
         "speculation": "prompt_lookup",
         "prefix_cache": False,
         "queue_limit": 0,
@@ -316,7 +316,7 @@ def test_the_levers_act() -> None:
     }
     with launched("openvino", levers, say=print) as running:
         client = Client(running.url)
-        assert running.levers["context"] == 1024
+        assert running.levers["context_limit"] == 1024
         assert running.levers["threads"] is None
         assert json.loads(client.call("GET", "/v1/models")[2])["data"][0]["max_model_len"] == 1024
         assert 85_000 < client.metrics()["latok:kv_cache_tokens"] < 100_000

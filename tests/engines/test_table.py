@@ -8,6 +8,8 @@ import pytest
 
 from latok.engines.table import ENGINES, effective, engine_named, parse_levers, require
 from latok.errors import UsageError
+from latok.levers.spelling import SPELLINGS, spelt
+from latok.levers.table import LEVERS
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -19,17 +21,17 @@ def test_every_row_can_be_read_and_run(name: str) -> None:
     for lever in row.levers:
         assert lever.what
         assert lever.trades
-        assert lever.spelling
+        assert spelt(lever.name, name)
         if lever.choices:
             assert lever.default in lever.choices
-    words = {lever.name: _word(lever.default) for lever in row.levers}
+    words = {lever.name: lever.shown for lever in row.levers}
     assert parse_levers(name, words) == row.defaults == effective(name, {})
 
 
-def _word(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "auto" if value is None else str(value)
+def test_every_lever_of_an_engine_stands_in_the_table_of_all() -> None:
+    for row in ENGINES.values():
+        assert {lever.name for lever in row.levers} <= set(LEVERS)
+    assert set(SPELLINGS) <= set(LEVERS)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def _word(value: object) -> str:
         ("openvino", "batch_limit", "many", "batch_limit is a whole number of at least 1"),
         ("openvino", "batch_limit", "0", "batch_limit is a whole number of at least 1"),
         ("llamacpp", "prefix_cache", "maybe", "prefix_cache is on or off, not 'maybe'"),
-        ("vlm", "batch_limit", "1", "no engine 'vlm'; there are openvino, llamacpp"),
+        ("vlm", "batch_limit", "1", "no engine 'vlm'; there are openvino, llamacpp, vllm, sglang"),
     ],
 )
 def test_a_wrong_word_is_named_with_what_would_be_right(

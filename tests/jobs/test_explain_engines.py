@@ -49,7 +49,7 @@ def part(at: AtLoad, name: str) -> float:
     [
         ("openvino", ["batch_limit=4", "--scale", "0.05"]),
         # what it does before a prompt it does not tell, some 2 ms: prompts of a usual length
-        ("llamacpp", ["batch_limit=4", "context=1024", "--scale", "0.2"]),
+        ("llamacpp", ["batch_limit=4", "context_limit=1024", "--scale", "0.2"]),
     ],
 )
 def test_the_parts_sum_to_the_whole_alone_and_in_a_queue(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from latok.cli import measuring, reading, serving  # noqa: F401  # they add their commands
+from latok.cli import levers, measuring, reading, serving  # noqa: F401  # they add their commands
 from latok.cli.app import app
 from latok.errors import LatokError, UsageError
 

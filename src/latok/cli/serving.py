@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -22,6 +22,7 @@ from latok.cli.saying import (
     print_json,
 )
 from latok.engines.table import ENGINES, Engine, parse_levers, require
+from latok.levers.spelling import spelt
 
 engine_app = typer.Typer(
     no_args_is_help=True,
@@ -38,27 +39,34 @@ def _engine_command(row: Engine) -> Callable[..., None]:
         "port": Annotated[int, typer.Option(help="0: any that is free.")],
     }
     defaults: dict[str, Any] = {"host": "127.0.0.1", "port": 8000}
+    if row.program:
+        text = "Print the command that this would be, and start nothing."
+        options["print_it"] = Annotated[bool, option(text, "Options", "--print")]
+        defaults["print_it"] = False
     for lever in row.levers:
-        shown = lever.default
-        if shown is None or isinstance(shown, bool):
-            shown = {None: "auto", True: "on", False: "off"}[shown]
         choices = f" ({', '.join(lever.choices)})" if lever.choices else ""
         trades = f"{lever.trades[:1].upper()}{lever.trades[1:]}"
         text = f"{lever.what[:1].upper()}{lever.what[1:]}{choices}. [dim]{escape(trades)}.[/]"
         options[lever.name] = Annotated[
             str | None,
-            option(text, "Levers", lever.option, default=str(shown), metavar="VALUE"),
+            option(text, "Levers", lever.option, default=lever.shown, metavar="VALUE"),
         ]
         defaults[lever.name] = None
 
     def command(**given: Any) -> None:
-        host, port = given.pop("host"), given.pop("port")
+        host, port, print_it = given.pop("host"), given.pop("port"), given.pop("print_it", False)
         words = {name: word for name, word in given.items() if word is not None}
+        levers = parse_levers(row.name, words)
+        if print_it:
+            from latok.engines.external import command as command_of
+
+            print(shlex.join(command_of(row.name, levers, host=host, port=port)))
+            return
         require(row)
-        importlib.import_module(row.module).serve(
+        row.server()(
             host=host,
             port=port,
-            levers=parse_levers(row.name, words),
+            levers=levers,
             until_stdin_closes=False,
             announce=lambda line: print(line, file=sys.stderr, flush=True),
         )
@@ -89,7 +97,7 @@ def engines(json: Json = False) -> None:
                 "name": row.name,
                 "what": row.what,
                 "installed": row.installed,
-                "extra": row.extra,
+                "install": f"pip install {row.install}",
                 "levers": [
                     {
                         "name": lever.name,
@@ -97,7 +105,7 @@ def engines(json: Json = False) -> None:
                         "trades": lever.trades,
                         "default": lever.default,
                         "choices": lever.choices,
-                        "spelling": lever.spelling,
+                        "spelling": str(spelt(lever.name, row.name)),
                     }
                     for lever in row.levers
                 ],
@@ -108,10 +116,10 @@ def engines(json: Json = False) -> None:
         return
     table = new_table("engine", "here", "what it is", "levers")
     for row in ENGINES.values():
-        here = "yes" if row.installed else f"pip install 'latok\\[{row.extra}]'"
+        here = "yes" if row.installed else escape(f"pip install {row.install}")
         table.add_row(f"[bold]{row.name}[/]", here, row.what, ", ".join(x.name for x in row.levers))
     page().print(table)
-    page().print("What each lever does: latok engine NAME --help")
+    page().print("What each lever does: latok levers NAME")
 
 
 @app.command(rich_help_panel="What there is")

@@ -7,7 +7,6 @@ own session, so a terminal's Ctrl-C reaches us only, and all it starts can be en
 from __future__ import annotations
 
 import ctypes
-import importlib
 import json
 import os
 import select
@@ -22,11 +21,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from latok.engines.model import model_path
 from latok.engines.table import effective, engine_named, require
+from latok.engines.variants import model_file
 from latok.errors import LatokError, TargetError, UsageError
 
 _PATIENCE = 120.0  # seconds for a start: 6 to 8 on two cores, far more if those are busy
+_PATIENCE_EXTERNAL = 1800.0  # those fetch a model of many GB and compile it for the hardware
 _GRACE = 2.0  # seconds for an engine to end by itself
 _PR_SET_PDEATHSIG = 1
 
@@ -48,7 +48,7 @@ class Running:
 
     def log_tail(self, lines: int = 10) -> str:
         """The end of what the engine wrote to its standard error."""
-        return _tail(self._log, lines)
+        return tail(self._log, lines)
 
 
 @contextmanager
@@ -63,7 +63,8 @@ def launched(
     row = engine_named(engine)
     values = effective(engine, levers)
     require(row)
-    model_path(say)
+    if row.embedded:
+        model_file(values, say)
     say(f"starting {engine}")
     # Its parent's death ends the child only if that was its main thread's: Linux watches threads.
     tied = threading.current_thread() is threading.main_thread()
@@ -78,7 +79,8 @@ def launched(
             start_new_session=True,
         )
         try:
-            ready = _ready(process, log, engine)
+            patience = _PATIENCE if row.embedded else _PATIENCE_EXTERNAL
+            ready = _ready(process, log, engine, patience)
             yield Running(
                 url=ready["url"],
                 model=ready["model"],
@@ -92,23 +94,26 @@ def launched(
             _end(process)
 
 
-def _ready(process: subprocess.Popen[bytes], log: IO[bytes], engine: str) -> dict[str, Any]:
+def _ready(
+    process: subprocess.Popen[bytes], log: IO[bytes], engine: str, patience: float
+) -> dict[str, Any]:
     """The one line that an engine prints when it answers."""
     assert process.stdout
-    line, until = b"", time.monotonic() + _PATIENCE
+    line, until = b"", time.monotonic() + patience
     while not line.endswith(b"\n"):
         left = max(0.0, until - time.monotonic())
         if not select.select([process.stdout], [], [], left)[0]:
-            raise TargetError(f"{engine} did not start within {_PATIENCE:.0f} s")
+            raise TargetError(f"{engine} did not start within {patience:.0f} s")
         if not (more := os.read(process.stdout.fileno(), 4096)):
-            why = _tail(log, 1) or f"exit code {process.wait()}"
+            why = tail(log, 1) or f"exit code {process.wait()}"
             raise TargetError(f"{engine} did not start: {why}")
         line += more
     said: dict[str, Any] = json.loads(line)
     return said
 
 
-def _tail(log: IO[bytes], lines: int) -> str:
+def tail(log: IO[bytes], lines: int) -> str:
+    """The last lines of a file that a process may still be writing."""
     # pread: the child writes through the same open file, whose place must not move
     size = os.fstat(log.fileno()).st_size
     end = os.pread(log.fileno(), 16_384, max(0, size - 16_384)).decode("utf-8", "replace")
@@ -191,7 +196,7 @@ def _child(order: str) -> int:
         return 1  # it went before we could be told
     row = engine_named(asked["engine"])
     try:
-        importlib.import_module(row.module).serve(
+        row.server()(
             host="127.0.0.1",
             port=0,
             levers=asked["levers"],

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from latok.engines.launch import announce_ready, cannot_listen, when_stdin_closes
-from latok.engines.model import model_name, model_path
+from latok.engines.model import model_name
 from latok.engines.table import ENGINES, effective, require
+from latok.engines.variants import model_file
 from latok.errors import TargetError
 
 
@@ -29,7 +30,7 @@ def serve(
     """As `latok.engines.openvino.serve`, but never returns: the library cannot stop a server."""
     values = effective("llamacpp", levers)
     require(ENGINES["llamacpp"])
-    path = model_path(announce)
+    path = model_file(values, announce)
     _check_free(host, port)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -67,7 +68,7 @@ def _params(xllamacpp: Any, path: Path, levers: Mapping[str, Any]) -> Any:
     params.model.path = str(path)
     params.model_alias = {model_name(path)}  # else /v1/models shows the file's path
     params.n_parallel = levers["batch_limit"]
-    params.n_ctx = levers["context"] * levers["batch_limit"]
+    params.n_ctx = levers["context_limit"] * levers["batch_limit"]
     # One cache for all slots would let one request take another's room, and fail it.
     params.kv_unified = False
     params.n_batch = params.n_ubatch = levers["step_tokens"]
@@ -75,6 +76,9 @@ def _params(xllamacpp: Any, path: Path, levers: Mapping[str, Any]) -> Any:
     params.cache_ram_mib = 0  # no copies of idle slots: by default it grows to 8 GiB
     kind = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{levers['kv_cache'].upper()}")
     params.cache_type_k = params.cache_type_v = kind
+    if levers["speculation"] != "off":
+        word = f"COMMON_SPECULATIVE_TYPE_{levers['speculation'].upper()}"
+        params.speculative.types = [getattr(xllamacpp.common_speculative_type, word)]
     threads = levers["threads"] or os.cpu_count() or 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     # A request that waits for a slot holds a thread, and so does one for /metrics.

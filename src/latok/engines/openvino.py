@@ -32,7 +32,7 @@ from typing import Any
 import msgspec
 
 from latok.engines.launch import announce_ready, cannot_listen, when_stdin_closes
-from latok.engines.model import model_name, model_path
+from latok.engines.model import model_name
 from latok.engines.openai import (
     ChatBody,
     CompletionBody,
@@ -47,6 +47,7 @@ from latok.engines.openvino_core import REPORTS, Add, Cancel, Failed, Got, Ready
 from latok.engines.prefix import BLOCK
 from latok.engines.table import ENGINES, effective, require
 from latok.engines.text import Detokeniser, StopText
+from latok.engines.variants import model_file
 from latok.errors import TargetError
 from latok.load.httpd import JSON, Exchange, error_body, port_of
 from latok.load.httpd import serve as listen
@@ -182,7 +183,7 @@ class Api:
         self._text = text
         self._send = send
         self._pool = blocks * BLOCK
-        self._context: int = min(levers["context"], self._pool)
+        self._context: int = min(levers["context_limit"], self._pool)
         self._queue_limit: int = levers["queue_limit"]
         self._batch_limit: int = levers["batch_limit"]
         self._prefix_cache: bool = levers["prefix_cache"]
@@ -484,7 +485,7 @@ def serve(
     """
     values = effective("openvino", levers)
     require(ENGINES["openvino"])
-    path = str(model_path(announce))
+    path = str(model_file(values, announce))
     asyncio.run(_serve(host, port, values, path, until_stdin_closes, announce))
 
 

@@ -1,42 +1,71 @@
-"""What each engine can turn, in latok's words, and how it spells that itself."""
+"""What each engine can turn: its values and defaults for latok's levers, and what we saw of them.
+
+What a lever is, what it trades, and how the engine itself spells it: `latok.levers`.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from latok.errors import UsageError
+from latok.levers.table import LEVERS
 
+AS_IT_CAME = "file"  # weights that nobody turned
+EMBEDDED = "embedded"  # the model that latok brings
 _YES_NO = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lever:
-    """One thing to turn. `default` gives its type (None: a number, or the engine's own choice).
+class EngineLever:
+    """A lever as one engine has it. `default` gives its type (None: a number, or the engine's own
+    choice; a text without `choices`: any text).
 
-    `choices`: the words it takes. `least`: the smallest number. `spelling`: the engine's own name
-    for it. `trades`: what one gets and what one pays.
+    `choices`: the words it takes. `least`: the smallest number. `remark`: what we saw of it here.
     """
 
     name: str
-    what: str
-    trades: str
     default: int | bool | str | None
-    spelling: str
     choices: tuple[str, ...] = ()
     least: int = 1
+    remark: str = ""
+
+    @property
+    def what(self) -> str:
+        return LEVERS[self.name].what
+
+    @property
+    def trades(self) -> str:
+        trades = LEVERS[self.name].trades
+        return f"{trades}; {self.remark}" if self.remark else trades
 
     @property
     def option(self) -> str:
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def shown(self) -> str:
+        """The default, as one would write it."""
+        if self.default is None:
+            return "auto"
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        return str(self.default)
 
     def parse(self, word: str) -> int | bool | str | None:
         """The value that a word stands for. Raises UsageError with the choices."""
         if self.choices:
             if word not in self.choices:
                 raise UsageError(f"{self.name} is one of {', '.join(self.choices)}, not '{word}'")
+            return word
+        if isinstance(self.default, str):
+            if not word:
+                raise UsageError(f"{self.name} is empty")
             return word
         if isinstance(self.default, bool):
             if word.lower() not in _YES_NO:
@@ -57,169 +86,173 @@ class Lever:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """`module` has the `serve` that runs it; `needs` is the package that `extra` installs."""
+    """An engine of ours, or an external program; `module` has the `serve` that runs either.
+
+    `needs`: the package it is in; `install`: what pip is told to bring it. `program`: the command
+    of an external one, which runs a model of any size; ours run a small model on this machine.
+    """
 
     name: str
     what: str
     module: str
     needs: str
-    extra: str
-    levers: tuple[Lever, ...]
+    install: str
+    levers: tuple[EngineLever, ...]
+    program: str = ""
+
+    @property
+    def embedded(self) -> bool:
+        return not self.program
 
     @property
     def installed(self) -> bool:
-        return importlib.util.find_spec(self.needs) is not None
+        on_path = bool(self.program) and shutil.which(self.program) is not None
+        return on_path or importlib.util.find_spec(self.needs) is not None
 
     @property
     def defaults(self) -> dict[str, Any]:
         return {lever.name: lever.default for lever in self.levers}
 
+    def server(self) -> Callable[..., None]:
+        """The `serve` that runs it, as `latok.engines.openvino.serve` is."""
+        serve: Callable[..., None] = importlib.import_module(self.module).serve
+        return functools.partial(serve, self.name) if self.program else serve
+
+
+_MODEL = EngineLever(
+    name="model",
+    default=EMBEDDED,
+    remark="a GGUF file; 'embedded' is SmolLM2-135M-Instruct",
+)
 
 _OPENVINO = (
-    Lever(
-        name="batch_limit",
-        what="requests in one step; more wait in the queue",
-        trades="a low limit keeps each stream fast and makes the queue long",
-        default=64,
-        # Its own max_num_seqs does nothing while prompts are taken in pieces (seen with 2026.4.1),
-        # so the limit is kept where requests are handed to it.
-        spelling="requests handed to the pipeline at once",
-    ),
-    Lever(
-        name="step_tokens",
-        what="tokens in one step; a longer prompt is taken in pieces",
-        trades="small steps let running streams go on, large ones finish prompts sooner",
-        # At 16 streams of 230 in, 42 out, 256 kept 99 % of gaps under 0.33 s where 512 to 2,048 had
-        # 0.5 to 0.65 s; they gave 5 to 25 % more tokens per second (two busy cores, medians of 3).
-        default=256,
-        spelling="SchedulerConfig.max_num_batched_tokens",
-        least=16,
-    ),
-    Lever(
-        name="prefix_cache",
-        what="keep the work done for prompts, for others that begin alike",
-        trades="first tokens sooner for repeated beginnings; memory that is free anyway",
-        default=True,
-        spelling="SchedulerConfig.enable_prefix_caching",
-    ),
-    Lever(
+    EngineLever(name="batch_limit", default=64),
+    # At 16 streams of 230 in, 42 out, 256 kept 99 % of gaps under 0.33 s where 512 to 2,048 had
+    # 0.5 to 0.65 s; they gave 5 to 25 % more tokens per second (two busy cores, medians of 3).
+    EngineLever(name="step_tokens", default=256, least=16),
+    EngineLever(name="prefix_cache", default=True),
+    EngineLever(
         name="kv_cache",
-        what="how exactly the attention cache is stored",
-        trades="u8 holds 1.7 times the tokens of f16; u4 loses more and (2026.4.1) holds fewer",
         default="u8",
         choices=("f16", "u8", "u4"),
-        spelling="KV_CACHE_PRECISION",
+        remark="u8 holds 1.7 times the tokens of f16; u4 loses more and (2026.4.1) holds fewer",
     ),
-    Lever(
-        name="precision",
-        what="the arithmetic of a step (auto: bf16 where the processor has it)",
-        trades="bf16 is faster where the processor has it; f32 is exact",
-        default="auto",
-        choices=("auto", "bf16", "f32"),
-        spelling="INFERENCE_PRECISION_HINT",
+    EngineLever(
+        name="weights",
+        default=AS_IT_CAME,
+        # q5_0 is not among the formats that its GGUF reader takes (2026.4.1).
+        choices=(AS_IT_CAME, "q8_0", "q4_0", "w3_sim", "w2_sim"),
+        remark="made here of the file by rounding; w3_sim and w2_sim are positive controls",
     ),
-    Lever(
-        name="threads",
-        what="processor threads of a step (auto: all cores)",
-        trades="fewer leave room for what else runs here",
-        default=None,
-        spelling="INFERENCE_NUM_THREADS",
-    ),
-    Lever(
+    EngineLever(name="precision", default="auto", choices=("auto", "bf16", "f32")),
+    EngineLever(name="threads", default=None),
+    EngineLever(
         name="sparse_attention",
-        what="skip parts of prompts of more than some 700 tokens",
-        trades="long prompts sooner, some answers worse",
         default="off",
         choices=("off", "trishape", "xattention"),
-        spelling="SchedulerConfig.sparse_attention_config.mode",
+        remark="acts on prompts of more than some 700 tokens",
     ),
-    Lever(
-        name="cache_eviction",
-        what="keep only so many tokens of a request's cache (off: all); needs prefix_cache=off",
-        trades="more requests fit in memory, answers that need the dropped parts get worse",
-        default=None,
-        spelling="SchedulerConfig.cache_eviction_config.max_cache_size",
-        least=256,
+    EngineLever(
+        name="cache_eviction", default=None, least=256, remark="off: all; needs prefix_cache=off"
     ),
-    Lever(
+    EngineLever(
         name="speculation",
-        what="guess coming tokens from the prompt, check them all in one step",
-        trades="faster where the answer repeats the prompt, slower elsewhere and at high load",
         default="off",
         choices=("off", "prompt_lookup"),
-        spelling="prompt_lookup, num_assistant_tokens, max_ngram_size",
+        remark="5 tokens that followed the last 3 in the prompt",
     ),
-    Lever(
-        name="context",
-        what="tokens that a prompt and its answer may have together",
-        trades="no effect on speed; requests that are longer are refused",
-        default=8192,
-        spelling="checked by our server",
-        least=64,
+    _MODEL,
+    EngineLever(
+        name="context_limit", default=8192, least=64, remark="here without effect on the speed"
     ),
-    Lever(
-        name="cache_gb",
-        what="memory for the attention caches of all requests, GB (at u8 some 78,000 tokens each)",
-        trades="too little, and requests wait although there is room in the batch",
-        default=1,
-        spelling="SchedulerConfig.cache_size",
-    ),
-    Lever(
-        name="queue_limit",
-        what="requests that may wait; the next is refused (429)",
-        trades="a short queue refuses sooner, a long one lets all wait longer",
-        default=1024,
-        spelling="checked by our server",
-        least=0,
-    ),
+    EngineLever(name="cache_gb", default=1, remark="at u8 some 78,000 tokens each"),
+    EngineLever(name="queue_limit", default=1024, least=0),
 )
 
 _LLAMACPP = (
-    Lever(
-        name="batch_limit",
-        what="requests at once (slots); more wait in the queue",
-        trades="each slot costs the memory of a whole context",
-        default=16,
-        spelling="n_parallel (-np)",
+    EngineLever(
+        name="batch_limit", default=16, remark="each slot costs the memory of a whole context"
     ),
-    Lever(
-        name="step_tokens",
-        what="tokens in one step; a longer prompt is taken in pieces",
-        trades="small steps let running streams go on, large ones finish prompts sooner",
-        default=512,
-        spelling="n_batch, n_ubatch (-b, -ub)",
-        least=16,
-    ),
-    Lever(
-        name="prefix_cache",
-        what="keep a slot's cache for a prompt that begins like its last one",
-        trades="first tokens sooner for repeated beginnings",
-        default=True,
-        spelling="cache_prompt",
-    ),
-    Lever(
+    EngineLever(name="step_tokens", default=512, least=16),
+    EngineLever(name="prefix_cache", default=True, remark="it keeps what a slot did last"),
+    EngineLever(
         name="kv_cache",
-        what="how exactly the attention cache is stored",
-        trades="q8_0 halves its memory, q4_0 halves it again and loses more",
         default="f16",
         choices=("f16", "q8_0", "q4_0"),
-        spelling="cache_type_k, cache_type_v (-ctk, -ctv)",
+        remark="q8_0 halves its memory, q4_0 halves it again and loses more",
     ),
-    Lever(
-        name="threads",
-        what="processor threads (auto: all cores)",
-        trades="fewer leave room for what else runs here",
-        default=None,
-        spelling="n_threads (-t)",
+    EngineLever(
+        name="weights",
+        default=AS_IT_CAME,
+        choices=(AS_IT_CAME, "q8_0", "q5_0", "q4_0", "w3_sim", "w2_sim"),
+        remark="made here of the file by rounding; w3_sim and w2_sim are positive controls",
     ),
-    Lever(
-        name="context",
-        what="tokens that a prompt and its answer may have together",
-        trades="memory: it is reserved for each slot",
-        default=4096,
-        spelling="n_ctx (-c), divided by the slots",
-        least=64,
+    EngineLever(name="threads", default=None),
+    EngineLever(
+        name="speculation",
+        default="off",
+        choices=("off", "ngram_mod", "ngram_simple", "ngram_map_k", "ngram_map_k4v", "ngram_cache"),
+        remark="ngram_mod is the one that helps where long passages are repeated",
     ),
+    _MODEL,
+    EngineLever(
+        name="context_limit", default=4096, least=64, remark="it is reserved for each slot"
+    ),
+)
+
+# Of the programs below, what is not given is left to them: their defaults know the hardware.
+_NAMED = EngineLever(
+    name="model",
+    default="HuggingFaceTB/SmolLM2-135M-Instruct",
+    remark="a name on Hugging Face, or a folder",
+)
+
+_VLLM = (
+    _NAMED,
+    EngineLever(name="batch_limit", default=None),
+    EngineLever(name="step_tokens", default=None),
+    EngineLever(name="prefix_cache", default="auto", choices=("auto", "on", "off")),
+    EngineLever(
+        name="kv_cache",
+        default="auto",
+        choices=("auto", "fp8", "fp8_e4m3", "fp8_e5m2", "int8_per_token_head", "nvfp4"),
+    ),
+    EngineLever(
+        name="weights",
+        default=AS_IT_CAME,
+        choices=(AS_IT_CAME, "fp8", "awq", "gptq", "gptq_marlin", "compressed-tensors", "mxfp4"),
+        remark="but for fp8 the checkpoint must be so already",
+    ),
+    EngineLever(
+        name="precision", default="auto", choices=("auto", "float16", "bfloat16", "float32")
+    ),
+    EngineLever(name="speculation", default="off", choices=("off", "ngram")),
+    EngineLever(name="context_limit", default=None),
+    EngineLever(name="queue_limit", default=None, least=0),
+)
+
+_SGLANG = (
+    _NAMED,
+    EngineLever(name="batch_limit", default=None),
+    EngineLever(name="step_tokens", default=None),
+    EngineLever(name="prefix_cache", default=True),
+    EngineLever(
+        name="kv_cache",
+        default="auto",
+        choices=("auto", "fp8_e4m3", "fp8_e5m2", "mxfp8", "nvfp4", "bf16"),
+    ),
+    EngineLever(
+        name="weights",
+        default=AS_IT_CAME,
+        choices=(AS_IT_CAME, "fp8", "awq", "gptq_marlin", "w8a8_fp8", "w8a8_int8", "mxfp4"),
+        remark="but for fp8 the checkpoint must be so already",
+    ),
+    EngineLever(
+        name="precision", default="auto", choices=("auto", "float16", "bfloat16", "float32")
+    ),
+    EngineLever(name="speculation", default="off", choices=("off", "ngram")),
+    EngineLever(name="context_limit", default=None),
+    EngineLever(name="queue_limit", default=None),
 )
 
 ENGINES = {
@@ -230,7 +263,7 @@ ENGINES = {
             what="OpenVINO GenAI on this machine's processor, continuous batching",
             module="latok.engines.openvino",
             needs="openvino_genai",
-            extra="embedded",
+            install="'latok[embedded]'",
             levers=_OPENVINO,
         ),
         Engine(
@@ -238,8 +271,26 @@ ENGINES = {
             what="llama.cpp's own server on this machine's processor",
             module="latok.engines.llamacpp",
             needs="xllamacpp",
-            extra="llamacpp",
+            install="'latok[llamacpp]'",
             levers=_LLAMACPP,
+        ),
+        Engine(
+            name="vllm",
+            what="vLLM, where it is installed",
+            module="latok.engines.external",
+            needs="vllm",
+            install="vllm",
+            program="vllm",
+            levers=_VLLM,
+        ),
+        Engine(
+            name="sglang",
+            what="SGLang, where it is installed",
+            module="latok.engines.external",
+            needs="sglang",
+            install="'sglang[all]'",
+            program="sglang",
+            levers=_SGLANG,
         ),
     )
 }
@@ -282,6 +333,4 @@ def effective(engine: str, levers: Mapping[str, Any]) -> dict[str, Any]:
 def require(engine: Engine) -> None:
     """Raises UsageError, with the command that helps, if its package is not installed."""
     if not engine.installed:
-        raise UsageError(
-            f"{engine.name} is not installed; pip install 'latok[{engine.extra}]' brings it"
-        )
+        raise UsageError(f"{engine.name} is not installed; pip install {engine.install} brings it")

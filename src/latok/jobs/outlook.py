@@ -22,7 +22,7 @@ from latok.jobs.experiment import (
     Experiment,
 )
 from latok.jobs.prices import ESTIMATED, in_force
-from latok.jobs.session import EMBEDDED, Session, estimated, target_url
+from latok.jobs.session import EMBEDDED, Session, estimated, start_line, target_url
 from latok.load.probe import model_at, site
 from latok.records import Closed, Load, Open
 from latok.workload.apps import APPS, App, fitted
@@ -38,8 +38,10 @@ def outlooks(asked: Experiment, command: Command) -> list[Outlook]:
     names = list(APPS) if asked.app == "all" else [asked.app]
     share = asked.budget / (len(targets) * len(names))
     for word in targets if command == "map" else targets[:1]:
-        url, model = word, asked.model or ""
-        if word not in ENGINES:
+        url, model, start = word, asked.model or "", ""
+        if word in ENGINES:
+            start = start_line(word, asked)
+        else:
             where = site(
                 target_url(word),
                 path=asked.path,
@@ -63,7 +65,7 @@ def outlooks(asked: Experiment, command: Command) -> list[Outlook]:
                     margin=ESTIMATED,
                     target=url,
                     model=model,
-                    note="; ".join(text for text in (known.note, note) if text),
+                    note="; ".join(text for text in (start, known.note, note) if text),
                 )
             )
     return found

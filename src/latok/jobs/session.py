@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from latok.analysis.cost import most_usd_of
+from latok.engines.external import command
 from latok.engines.launch import launched
 from latok.engines.table import ENGINES, parse_levers
 from latok.errors import UsageError
@@ -216,7 +217,8 @@ def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> 
             address=address,
             levers=levers,
             # `latok engine …` started by hand is as small as when we start it
-            embedded=word in ENGINES or found.server.startswith("latok/"),
+            embedded=found.server.startswith("latok/")
+            or (word in ENGINES and ENGINES[word].embedded),
             count=count,
             overhead=overhead,
             body=body,
@@ -227,6 +229,14 @@ def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> 
             meters=meters,
             counters=metrics_path(found.site),
         )
+
+
+def start_line(engine: str, asked: Experiment) -> str:
+    """What would be started, in its own words; nothing for an engine of ours. Raises UsageError."""
+    levers = parse_levers(engine, _pairs(asked.levers))
+    if ENGINES[engine].embedded:
+        return ""
+    return f"starts {shlex.join(command(engine, levers, host='127.0.0.1', port=0))}"
 
 
 def _meters(metric: str | None, address: Address | None) -> Sequence[Meter]:
