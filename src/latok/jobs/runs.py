@@ -130,15 +130,6 @@ def tells(point: Point, folder: Path) -> bool:
     return any(told(record.server_timings) for record in islice(records, _FIRST))
 
 
-def tells(point: Point, folder: Path) -> bool:
-    """Whether the server told its times with each answer, of a run that is small enough to be read
-    again for them."""
-    if point.counts.offered > _READ_AGAIN:
-        return False
-    _, records = opened_run(folder)
-    return any(told(record.server_timings) for record in islice(records, _FIRST))
-
-
 def read_map(folder: Path) -> Map:
     """The map in `folder`. Raises UsageError if there is none."""
     try:

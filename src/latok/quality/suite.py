@@ -85,10 +85,9 @@ class Exam:
                     return
 
         said = {**load.said, "graded": {**self.suite.said, "share": self.share}}
-        regime, known = (load.regime, load.share) if self.share < 1.0 else ("graded", None)
-        return Workload(
-            asks=asks, regime=regime, share=known, most=load.most, warm_up=load.warm_up, said=said
-        )
+        # items of a task begin alike: what a cache knows of them nobody can say
+        regime = f"{load.regime}, graded" if self.share < 1.0 else "graded"
+        return Workload(asks=asks, regime=regime, share=None, warm_up=load.warm_up, said=said)
 
     def _requests(self, first: int, count: Count, overhead: int, app: str) -> Iterator[Request]:
         wanted = (n for n in itertools.count() if self.item(n) is not None)

@@ -95,7 +95,8 @@ def _quality_row(found: Verdict) -> tuple[str, ...]:
 
 def quality_sentences(setting: Setting) -> list[str]:
     """What stands behind the verdict on the answers."""
-    found, said = setting.quality, []
+    found = setting.quality
+    said: list[str] = []
     if found is None:
         return said
     said.append(f"Answers: {found.verdict} ({found.pairs} pairs): {found.why}.")
