@@ -1,0 +1,100 @@
+"""The levers that order, drop or cap: prefix order, examples, the budget of an answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from os.path import commonprefix
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from latok.errors import UsageError
+from latok.levers.examples import kept
+from latok.levers.output_budget import limited
+from latok.levers.prefix_order import ordered
+from latok.workload.parts import Parts, Piece
+
+OWN = st.builds(Piece, st.sampled_from(["context", "question"]), st.text("ab", max_size=3))
+
+
+def parts_of(pieces: list[Piece]) -> Parts:
+    return Parts(pieces=tuple(pieces), max_tokens=9)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[Parts]:
+    """Requests with the same shared pieces in one order, and each with others between them."""
+    texts = draw(st.lists(st.text("ab", max_size=3), max_size=3))
+    found = []
+    for _ in range(draw(st.integers(2, 4))):
+        pieces = draw(st.lists(OWN, max_size=3))
+        places = sorted(draw(st.integers(0, len(pieces))) for _ in texts)
+        for n, (place, text) in enumerate(zip(places, texts, strict=True)):
+            pieces.insert(place + n, Piece("instruction", text, shared=True))
+        found.append(parts_of(pieces))
+    return found
+
+
+@given(batches())
+def test_ordering_keeps_every_piece_and_is_done_once(batch: list[Parts]) -> None:
+    for parts in batch:
+        after = ordered(parts)
+        assert Counter(map(repr, after.pieces)) == Counter(map(repr, parts.pieces))
+        assert ordered(after) == after
+        for shared in (True, False):
+            assert [p for p in after.pieces if p.shared is shared] == [
+                p for p in parts.pieces if p.shared is shared
+            ]
+
+
+@given(batches())
+def test_a_common_prefix_never_shrinks(batch: list[Parts]) -> None:
+    def common(batch: list[Parts]) -> int:
+        return len(commonprefix([parts.text for parts in batch]))
+
+    assert common([ordered(parts) for parts in batch]) >= common(batch)
+
+
+@given(st.integers(0, 6), st.booleans())
+def test_no_more_examples_than_asked_and_all_else_as_it_was(most: int, similar: bool) -> None:
+    examples = [
+        Piece("example", f"Q: animal {word}", shared=True) for word in "cat dog eel".split()
+    ]
+    parts = parts_of([Piece("instruction", "i"), *examples, Piece("question", "The dog?")])
+    after = kept(parts, most, similar=similar)
+    assert len(after.of("example")) == min(most, 3)
+    assert after.of("instruction") + after.of("question") == (parts.pieces[0], parts.pieces[-1])
+    places = [[e.text for e in examples].index(e.text) for e in after.of("example")]
+    assert places == sorted(places)
+    if not similar:
+        assert after.of("example") == tuple(examples[:most])
+
+
+def test_the_most_similar_example_is_the_one_with_the_questions_words() -> None:
+    examples = [
+        Piece("example", f"Q: animal {word}", shared=True) for word in "cat dog eel".split()
+    ]
+    (only,) = kept(parts_of([*examples, Piece("question", "Which dogs?")]), 1, similar=True).of(
+        "example"
+    )
+    assert "dog" in only.text
+    assert not only.shared
+
+
+def test_alike_examples_are_told_apart_by_their_place() -> None:
+    twice = [Piece("example", "Q: a dog", shared=True)] * 3
+    assert len(kept(parts_of(twice), 2).of("example")) == 2
+
+
+@given(st.integers(1, 99), st.integers(1, 99))
+def test_a_budget_only_lowers(asked: int, budget: int) -> None:
+    parts = Parts(pieces=(), max_tokens=asked)
+    assert limited(parts, budget).max_tokens == min(asked, budget)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(UsageError):
+        limited(parts_of([]), 0)
+    with pytest.raises(UsageError):
+        kept(parts_of([]), -1)
