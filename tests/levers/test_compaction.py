@@ -99,7 +99,8 @@ def test_what_is_no_json_is_left_alone(text: str) -> None:
 
 PROSE = st.lists(
     st.sampled_from(
-        ["word", "End.", " ", "  ", "   ", "\n", "\n\n\n", "\t", '"a  b"', "`x   y`", "```\na   b  \n\n\n\n```", '"', "| a   b"]
+        ["word", "End.", " ", "  ", "   ", "\n", "\n\n\n", "\t", '"a  b"', "`x   y`",
+         "```\na   b  \n\n\n\n```", '"', "| a   b"]
     ),
     max_size=40,
 ).map("".join)  # fmt: skip

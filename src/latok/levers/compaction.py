@@ -1,7 +1,7 @@
 """The lever `compaction`: the same said in fewer tokens, and nothing that a model could miss.
 
 JSON records lose their indentation and, where all are alike, become CSV under a header that states
-each column's type (the same table, tokens of o200k: indented 2,362, compact 1,603, CSV 1,052). Prose
+each column's type (one table in tokens of o200k: indented 2,362, compact 1,603, CSV 1,052). Prose
 loses blanks that nothing stands in. Code stays as it is (blank lines cost nothing, and unparsing
 costs 7 % more), as do questions, examples, and all that stands in quotes or fences. The result
 depends on the piece alone, so a prefix that was shared still is.

@@ -2,8 +2,8 @@
 
 The text is cut where its sense is (paragraphs, lines, sentences; the package semchunk), the chunks
 are ranked by BM25 against the question, and the best are kept in their order within a budget of
-tokens. Extractive selection keeps more than the deletion of tokens does (Jha et al., "Characterizing
-prompt compression methods", 2407.08892).
+tokens. Such a selection keeps more than the deletion of single tokens does (Jha et al.,
+"Characterizing prompt compression methods", 2407.08892).
 
 A question about several facts has words for each. A word that a chosen chunk has counts half from
 then on, so that the first fact does not eat the budget: a greedy cover, as for submodular

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from latok.levers.extra import from_extra
 
 _WORD = re.compile(r"[^\W_]+")
-_EMPTY = frozenset(
+_EMPTY_WORDS = (
     "a about all also am an and any are as at be been but by can could did do does for from get "
     "give given had has have he her him his how i if in into is it its let me more most much must "
     "my no not of on one only or other our out over please say says she should so some tell than "
     "that the their them then there these they this those to under up us was we were what when "
-    "where which while who whom whose why will with would you your".split()
+    "where which while who whom whose why will with would you your"
 )
+_EMPTY = frozenset(_EMPTY_WORDS.split())
 
 
 def words(text: str) -> list[str]:
