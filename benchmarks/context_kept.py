@@ -25,7 +25,11 @@ from latok.workload.prompts import estimate, prompt_maker
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.levers.needed import asking, files_of, needed, tasks_of, there
 
-CITIES = ["Lisbon", "Oslo", "Bern", "Riga", "Turin", "Ghent", "Porto", "Malmo", "Gdansk", "Split", "Bergen", "Cork", "Lyon", "Graz", "Brno", "Pisa", "Vigo", "Bath", "York", "Leeds", "Kiel", "Jena", "Ulm", "Linz", "Nice", "Metz", "Nantes", "Tartu", "Kaunas", "Varna"]
+_NAMES = (
+    "Lisbon Oslo Bern Riga Turin Ghent Porto Malmo Gdansk Split Bergen Cork Lyon Graz Brno Pisa "
+    "Vigo Bath York Leeds Kiel Jena Ulm Linz Nice Metz Nantes Tartu Kaunas Varna"
+)
+CITIES = _NAMES.split()
 
 
 def case(kind: str, rng: random.Random, tokens: int, n: int) -> tuple[Parts, list[str]]:
@@ -110,8 +114,11 @@ def main() -> int:
             saved.append(1 - sum(estimate([p.text for p in after.of("file")])) / whole)
             found += [there(after, each) for each in set(needed(files, task))]
         share = sum(found) / len(found)
-        print(f"  {name:12} saved {min(saved):4.0%} at least, {sum(saved) / len(saved):4.0%} in the "
-              f"mean; {share:6.1%} of {len(found)} needed names kept")  # fmt: skip
+        least, mean = min(saved), sum(saved) / len(saved)
+        print(
+            f"  {name:12} saved {least:4.0%} at least, {mean:4.0%} in the mean; "
+            f"{share:6.1%} of {len(found)} needed names kept"
+        )
         good &= min(saved) >= 0.8 and share == 1
     print("PASS" if good else "over the bars: 95 % kept at a tenth; 80 % saved, every name kept")
     return 0 if good else 1

@@ -36,7 +36,7 @@ def prefixes(
         raise UsageError("a prefix to be warmed has at least one token, and there is at least one")
     seen: Counter[tuple[_Step, ...]] = Counter()
     for parts in batch:
-        steps = (*parts.before, *parts.pieces)
+        steps: tuple[_Step, ...] = (*parts.before, *parts.pieces)
         seen.update(steps[:n] for n in range(1, len(steps) + 1))
     shared = [steps for steps, reuse in seen.items() if reuse > 1]
     goes_on = {steps[:-1] for steps in shared if seen[steps] == seen[steps[:-1]]}
