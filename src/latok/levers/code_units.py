@@ -63,7 +63,7 @@ class Unit:
     @property
     def end(self) -> int:
         """The end of its last line, a comment there too."""
-        last = self._nodes[-1].end_byte
+        last = int(self._nodes[-1].end_byte)
         if self._source[last - 1 : last] == b"\n":
             return last - 1
         end = self._source.find(b"\n", last)

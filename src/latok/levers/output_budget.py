@@ -1,8 +1,7 @@
 """The lever `output_budget`: the most tokens that an answer may have.
 
 An answer's time is its tokens, so a cap is the surest bound of the end-to-end time, and what is cut
-off there (`finish_reason` "length") is its price. Streaming and the effort of reasoning are fields
-of the wire: `latok.wire.dialects.lever_fields`.
+off there (`finish_reason` "length") is its price.
 """
 
 from __future__ import annotations
