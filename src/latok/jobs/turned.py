@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from latok.engines.table import ENGINES, Lever, parse_levers
+from latok.engines.table import ENGINES, EngineLever, parse_levers
 from latok.errors import UsageError
 from latok.levers.requests import REQUEST_LEVERS, Change, Count, change
 from latok.workload.prompts import estimate
@@ -90,7 +90,7 @@ def _check(target: str, name: str, value: str) -> None:
         )
 
 
-def _engine_lever(target: str, name: str) -> Lever | None:
+def _engine_lever(target: str, name: str) -> EngineLever | None:
     if target not in ENGINES or name in REQUEST_LEVERS or name in _BODY:
         return None
     return next(lever for lever in ENGINES[target].levers if lever.name == name)
