@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from latok.errors import UsageError
@@ -19,7 +20,7 @@ class Made(NamedTuple):
     scorer: str
     answer: Any
     family: str
-    about: dict[str, float | str] = {}
+    about: Mapping[str, float | str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,5 +51,5 @@ class Task:
             parts=made.parts,
             scorer=made.scorer,
             answer=made.answer,
-            about={"size": size} | made.about,
+            about={"size": size, **made.about},
         )
