@@ -293,7 +293,8 @@ def _yours(told: str) -> str:
 
 # SmolLM2-135M-Instruct Q4_1, embedded OpenVINO engine, greedy, 8 at once, n=24 each, share that
 # is all right, by size: kv 8: 0.50, 16: 0.25; rewrite 1: 0.75; follow 1: 0.88, 2: 0.71, 3: 0.58,
-# 4: 0.46; remember 1: 0.54, 4: 0.38. Not measured as it stands: sentiment (a draft of size 1: 0.96).
+# 4: 0.46; remember 1: 0.54, 4: 0.38. Not measured as it stands: sentiment (a draft of
+# size 1: 0.96).
 TASKS: tuple[Task, ...] = (
     Task(
         name="kv",
