@@ -26,6 +26,7 @@ ROOMS = [
     # only what follows touches the world
     "load",
     "engines",
+    "sandbox",
     "jobs",
     "cli",
     "__main__",
