@@ -165,7 +165,7 @@ def test_every_kind_of_text_that_an_app_may_name_can_be_made():
 
 @pytest.fixture
 def fresh_sources():
-    read = (prompts._sources, prompts._sentences, prompts._common_words, prompts._spoken)
+    read = (prompts._sources, prompts.sentences, prompts._common_words, prompts._spoken)
     everything = (*read, prompts._code, prompts._steps)
     for function in everything:
         function.cache_clear()

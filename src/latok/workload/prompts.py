@@ -193,7 +193,7 @@ def _sources() -> str:
 
 
 @cache
-def _sentences() -> list[str]:
+def sentences() -> list[str]:
     """The sentences of Python's language reference, or else of its docstrings."""
     try:
         from pydoc_data.topics import topics
@@ -223,14 +223,14 @@ def _is_prose(text: str) -> bool:
 
 @cache
 def _common_words() -> list[str]:
-    words = Counter(re.findall(r"\b[a-z]{3,8}\b", " ".join(_sentences())))
+    words = Counter(re.findall(r"\b[a-z]{3,8}\b", " ".join(sentences())))
     return [word for word, _ in words.most_common(500)]
 
 
 @cache
 def _spoken() -> list[str]:
     """As speech recognition writes it: no capitals, no signs."""
-    plain = (re.sub("[^a-z]+", " ", sentence.lower()).strip() for sentence in _sentences())
+    plain = (re.sub("[^a-z]+", " ", sentence.lower()).strip() for sentence in sentences())
     return [f" {sentence}" for sentence in plain]
 
 
@@ -239,7 +239,7 @@ def _code() -> list[str]:
     """Lines of code from one that may end a piece to the next."""
     pieces = re.split(r"(?<=[A-Za-z0-9])(?=\n[ \t]*[A-Za-z@])", _sources())
     short = [piece for piece in pieces if piece.startswith("\n") and len(piece) < 600]
-    return short[:1000] or _sentences()
+    return short[:1000] or sentences()
 
 
 @cache
@@ -256,12 +256,12 @@ def _steps() -> list[str]:
         call = {"call": name, "arguments": dict.fromkeys(properties, what.split()[-1])}
         for value in ({"type": "function", "function": tool}, call, {"tool": name, "result": code}):
             pieces.append(f" \n{json.dumps(value)}")
-    return pieces[:1200] or _sentences()
+    return pieces[:1200] or sentences()
 
 
 _KINDS = {
     "chat": _Kind(
-        _sentences,
+        sentences,
         ("About", "Regarding", "Concerning", "Since"),
         " - I have read this and would like to understand it.",
         (
@@ -282,7 +282,7 @@ _KINDS = {
         ),
     ),
     "document": _Kind(
-        _sentences,
+        sentences,
         ("Report", "Manual", "Chapter", "Minutes"),
         " - the document follows, and a question about it at its end.",
         (
@@ -307,7 +307,7 @@ _KINDS = {
         ),
     ),
     "batch": _Kind(
-        _sentences,
+        sentences,
         ("Record", "Entry", "Item"),
         " - a text to be filed.",
         (
