@@ -200,7 +200,7 @@ _PAIRS = {
 
 
 def _lookup(rng: random.Random, size: int) -> Made:
-    """As many pairs as fit; where there are more than names, a second letter tells them apart."""
+    """As many pairs as fit; where names run out, a number behind them tells them apart."""
     name = rng.choice(tuple(_PAIRS))
     form = _PAIRS[name]
     pairs = max(2, size // sum(estimate([form.fact.format(form.keys[0], 1234)])))
