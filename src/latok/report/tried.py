@@ -29,14 +29,7 @@ def print_tried(found: Tried, console: Console) -> None:
         Text(f"{found.app} on {printable(found.target.name)}, {found.load}", style="bold")
     )
     console.print(Text(f"{found.requests:,} requests of each setting, in {found.rounds} rounds"))
-    whole = Setting(
-        name=" ".join(f"{name}={value}" for name, value in found.levers.items()),
-        levers=found.levers,
-        deltas=found.deltas,
-        quality=found.quality,
-        identity=found.identity,
-    )
-    for setting in (*found.alone, whole):
+    for setting in settings_of(found):
         console.print()
         _setting(setting, console)
     for name, each in found.interactions.items():
@@ -49,6 +42,18 @@ def print_tried(found: Tried, console: Console) -> None:
         console.print(Text(f"Note: {printable(note)}."))
 
 
+def settings_of(found: Tried) -> tuple[Setting, ...]:
+    """Each lever alone, if that was measured, then all together."""
+    whole = Setting(
+        name=" ".join(f"{name}={value}" for name, value in found.levers.items()),
+        levers=found.levers,
+        deltas=found.deltas,
+        quality=found.quality,
+        identity=found.identity,
+    )
+    return (*found.alone, whole)
+
+
 def _setting(setting: Setting, console: Console) -> None:
     console.print(Text(printable(setting.name), style="bold"))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -56,7 +61,7 @@ def _setting(setting: Setting, console: Console) -> None:
         left = heading in ("", "it is")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for name, delta in setting.deltas.items():
-        table.add_row(*_row(name, delta))
+        table.add_row(*row_of(name, delta))
     if setting.quality is not None:
         table.add_row(*_quality_row(setting.quality))
     console.print(table)
@@ -64,7 +69,8 @@ def _setting(setting: Setting, console: Console) -> None:
         console.print(Text(sentence))
 
 
-def _row(name: str, delta: Delta) -> tuple[str, ...]:
+def row_of(name: str, delta: Delta) -> tuple[str, ...]:
+    """A figure: its name, without, with, ratio, interval, verdict, how many more requests."""
     one = Compared(
         a=delta.without,
         b=delta.with_,
