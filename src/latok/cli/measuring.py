@@ -146,7 +146,7 @@ def measure(
     from latok.decide.thresholds import parse_thresholds
     from latok.jobs.measure import measure as job
     from latok.report.ci import of_point
-    from latok.report.text import print_point
+    from latok.report.point import print_point
 
     if dry_run:
         print_outlooks(context, "measure")

@@ -51,7 +51,7 @@ def show(
     from latok.jobs.runs import folder_named, kind, read_point
     from latok.jobs.versus import read_comparison
     from latok.report.compare import print_comparison
-    from latok.report.text import print_point
+    from latok.report.point import print_point
 
     folder = folder_named(run, runs or "runs")
     thresholds = parse_thresholds(fail_if) if fail_if else ()

@@ -45,6 +45,8 @@ def report_html(
         "share": text.share,
         "spread": text.spread,
         "met": text.met_word,
+        "right": text.right,
+        "between": text.between,
         "good_thousand": text.good_thousand,
         "capital": lambda said: said[:1].upper() + said[1:],
     }

@@ -49,6 +49,10 @@ WORDS = {
     "distribution": "The share of the requests offered that were within each value. Failed "
     "requests never are, so that their curve ends below 100 %. At a limit of the SLO the "
     "curve is the share that keeps it: where it passes over the green mark, the clause is met.",
+    "right": "How good the answers were: the mean score of the requests that have one right "
+    "answer. One that never came is wrong.",
+    "good": "Answers that are right, whole (not cut at their length) and within the SLO at once: "
+    "their share of what was graded, times the requests offered a second.",
     "capacity": "The highest load at which the SLO is met: where the share of requests within the "
     "limit falls below what the clause asks, with a 95 % interval.",
     "saturation": "The most tokens per second that any load brought; more load adds none.",
