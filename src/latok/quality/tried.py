@@ -73,8 +73,9 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """`deltas`, `quality` and `identity` are of all levers together against none; `alone`: each of
-    two by itself; `interactions`: by figure. `depths`: without and with, where and in how long a document answers were found; None
-    where nothing is known of it. `runs`: by setting, "without" first."""
+    two by itself; `interactions`: by figure. `depths`: without and with, where and in how long a
+    document answers were found; None where nothing is known of it. `runs`: by setting, the first is
+    "without"."""
 
     target: Target
     app: str
@@ -227,11 +228,11 @@ def _per_request(base: Sequence[Point], other: Sequence[Point], margin: float) -
             if (a := value(one)) and (b := value(another))
         ]
         if rows:
-            found[name] = _paired(rows, margin)
+            found[name] = _paired(rows, margin, more_is_better=name == "cached_tokens")
     return found
 
 
-def _paired(rows: Sequence[tuple[float, float]], margin: float) -> Delta:
+def _paired(rows: Sequence[tuple[float, float]], margin: float, *, more_is_better: bool) -> Delta:
     """The ratio of two means, with Student's t on the logarithms of the rounds' own ratios."""
     a, b = (math.fsum(column) / len(rows) for column in zip(*rows, strict=True))
     logs = [math.log(with_ / without) for without, with_ in rows]
@@ -241,7 +242,7 @@ def _paired(rows: Sequence[tuple[float, float]], margin: float) -> Delta:
         with_=b,
         ratio=b / a,
         ci95=interval,
-        verdict=_verdict(interval, margin, more_is_better=False),
+        verdict=_verdict(interval, margin, more_is_better=more_is_better),
     )
 
 
