@@ -24,7 +24,8 @@ from latok.jobs.capacity import capacity
 from latok.jobs.experiment import Experiment, number
 from latok.jobs.map import Watcher
 from latok.jobs.measure import measure
-from latok.report.text import capacity_lines, point_line
+from latok.report.point import point_line
+from latok.report.text import capacity_lines
 from latok.workload.slo import parse_slo
 
 

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from latok.quality.depth import DepthMap, depth_map
-from latok.quality.items import Graded, Item
-from latok.workload.parts import Parts
+from latok.quality.depth import Cell, DepthMap, depth_map
+from latok.quality.items import Graded
+
+
+def answer(n: int, length: float, depth: float, score: float, task: str = "t") -> Graded:
+    about: dict[str, float | str] = {"tokens": length, "depth": depth}
+    return Graded(item=f"{task}/0/{n}", task=task, family="f", score=score, about=about)
 
 
 def mapped(*rows: tuple[float, float, float, int]) -> DepthMap:
     """Rows of length, depth, score, how many."""
-    items: dict[str, Item] = {}
-    graded = []
-    for length, depth, score, n in rows:
-        for _ in range(n):
-            name = f"t/0/{len(items)}"
-            items[name] = Item(
-                id=name,
-                task="t",
-                family="f",
-                parts=Parts(pieces=(), max_tokens=1),
-                scorer="contains",
-                answer="",
-                about={"tokens": length, "depth": depth},
-            )
-            graded.append(Graded(item=name, task="t", family="f", score=score))
-    return depth_map(items, graded)
+    return depth_map(
+        [answer(n, length, depth, s) for length, depth, s, times in rows for n in range(times)]
+    )
 
 
 def test_a_cell_is_the_mean_of_its_items_and_says_how_many() -> None:
-    cells = mapped((100, 0.0, 1, 3), (100, 0.05, 0, 1), (100, 1.0, 0, 2)).cells
-    assert [tuple(cell) for cell in cells] == [(100, 0.1, 0.75, 4), (100, 0.9, 0, 2)]
+    found = mapped((100, 0.0, 1, 3), (100, 0.05, 0, 1), (100, 1.0, 0, 2), (200, 0.5, 1, 1))
+    assert found.cells == (
+        Cell(100, 0.1, 0.75, 4),
+        Cell(100, 0.9, 0, 2),
+        Cell(200, 0.5, 1, 1),
+    )
+    assert found.is_map
 
 
 def test_lengths_that_are_nearly_the_same_are_one() -> None:
@@ -53,3 +49,12 @@ def test_of_too_few_there_is_no_effective_length() -> None:
     assert mapped((100, 0, 1, 20)).effective is None
     assert mapped((100, 0, 1, 20), (200, 0, 1, 19)).effective is None
     assert mapped((100, 0, 0, 20), (200, 0, 0, 20)).effective is None
+
+
+def test_a_task_of_one_length_says_nothing_of_lengths() -> None:
+    hard = [answer(n, 50, 0.1, 0.0, "hard") for n in range(20)]
+    swept = [answer(n, 100 * (1 + n % 2), n / 20, 1.0) for n in range(20)]
+    found = depth_map(hard + swept)
+    assert {cell.length for cell in found.cells} == {100, 200}
+    assert not depth_map(hard).is_map
+    assert not depth_map([]).is_map

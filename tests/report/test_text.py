@@ -14,6 +14,7 @@ from latok.analysis.frontier import Saturation
 from latok.analysis.point import Point
 from latok.report import text
 from latok.report.live import LiveMap
+from latok.report.point import point_line, print_point
 from tests.report.samples import Measured, drive, manifest_of, map_of
 
 
@@ -22,7 +23,7 @@ def shown(thing: object, width: int = 100) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, color_system=None)
     if isinstance(thing, Point):
-        text.print_point(thing, console)
+        print_point(thing, console)
     elif isinstance(thing, Measured):
         text.print_map(thing.map, console)
     else:
@@ -108,7 +109,7 @@ def test_an_invalid_point_is_crossed_out_and_says_why(chat: Measured) -> None:
     said = shown(found)
     assert "✗ invalid" in said
     assert "moved ttft by 9 ms" in shown(bad)
-    assert "INVALID" in text.point_line(bad)
+    assert "INVALID" in point_line(bad)
 
 
 def test_several_targets_are_told_apart(two_targets: Measured) -> None:
@@ -144,7 +145,7 @@ def test_a_point_of_which_nothing_is_known_is_still_shown() -> None:
     manifest = msgspec.structs.replace(manifest_of(1), window=None)
     nothing = metrics.point(manifest, [])
     assert "0 requests" in shown(nothing)
-    assert text.point_line(nothing).startswith("1 at a time: ttft – (p95 –)")
+    assert point_line(nothing).startswith("1 at a time: ttft – (p95 –)")
     assert "–" in shown(Measured(map_of([nothing]), {}, {}))
 
 
@@ -154,7 +155,7 @@ def test_a_servers_name_cannot_steer_the_terminal() -> None:
     for said in (
         shown(point),
         shown(Measured(map_of([point]), {}, {})),
-        text.point_line(point),
+        point_line(point),
     ):
         assert "\x1b" not in said
         assert "\x07" not in said
@@ -163,7 +164,7 @@ def test_a_servers_name_cannot_steer_the_terminal() -> None:
 
 def test_a_finished_point_is_one_line(chat: Measured) -> None:
     for point in chat.map.points:
-        said = text.point_line(point)
+        said = point_line(point)
         assert "\n" not in said
         assert said.startswith(str(point.load))
 

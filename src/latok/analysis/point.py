@@ -164,6 +164,14 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
     joules_per_good_request: float | None
 
 
+class TaskQuality(msgspec.Struct, frozen=True, kw_only=True):
+    """How many items of a task were graded, and their mean score, from 0 to 1."""
+
+    items: int
+    accuracy: float
+    ci95: Interval
+
+
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """How good the answers were, of the requests that were graded; failures count as wrong.
 
@@ -175,7 +183,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     accuracy: float
     ci95: Interval
-    tasks: dict[str, float]
+    tasks: dict[str, TaskQuality]
     good: float
     good_ci95: Interval
     good_per_s: float

@@ -146,7 +146,7 @@ def measure(
     from latok.decide.thresholds import parse_thresholds
     from latok.jobs.measure import measure as job
     from latok.report.ci import of_point
-    from latok.report.text import print_point
+    from latok.report.point import print_point
 
     if dry_run:
         print_outlooks(context, "measure")
@@ -442,15 +442,17 @@ def try_(
       latok try context=bm25:256 --app document
       latok try compaction=on http://127.0.0.1:8000 --app batch
     """
+    from latok.jobs.report import write_report
     from latok.jobs.try_ import try_ as job
     from latok.report.tried import print_tried
 
     with following(talk(quiet or json)) as watcher:
         found, folder, complete = job(experiment(context), watcher)
+    report = write_report([folder], None)
     if json:
         print_json(found)
     else:
         print_tried(found, page())
-        print(f"Kept in {folder}")
+        print(f"Report: {report}")
     if not complete:
         raise typer.Exit(130)

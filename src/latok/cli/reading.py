@@ -40,7 +40,7 @@ def show(
     runs: Runs = None,
     json: Json = False,
 ) -> None:
-    """Read what is stored again, by today's definitions: a run, map, capacity or comparison.
+    """Read what is stored again, by today's definitions: a run, map, capacity, comparison or trial.
 
     Also one that was cut short. With a price: what it would have cost at that.
     """
@@ -49,9 +49,11 @@ def show(
     from latok.jobs.cost import repriced, repriced_map
     from latok.jobs.map import read_maps
     from latok.jobs.runs import folder_named, kind, read_point
+    from latok.jobs.tried import read_tried
     from latok.jobs.versus import read_comparison
     from latok.report.compare import print_comparison
-    from latok.report.text import print_point
+    from latok.report.point import print_point
+    from latok.report.tried import print_tried
 
     folder = folder_named(run, runs or "runs")
     thresholds = parse_thresholds(fail_if) if fail_if else ()
@@ -70,6 +72,13 @@ def show(
             print_json(compared)
         else:
             print_comparison(compared, page())
+        return
+    if kind(folder) == "try":
+        trial = read_tried(folder)
+        if json:
+            print_json(trial)
+        else:
+            print_tried(trial, page())
         return
     found = repriced(read_point(folder), price_per_hour, price)
     if json:
@@ -146,7 +155,7 @@ def report(
 ) -> None:
     """Write the HTML report of what is stored: one file, nothing from elsewhere.
 
-    Maps, runs, capacities and comparisons, several in one page; or with --compare two runs or maps
+    Maps, runs, capacities, comparisons and trials, several in one page; or with --compare two runs or maps
     and more, the others judged against the first.
 
     Examples:

@@ -127,7 +127,7 @@ def following(console: Console) -> Iterator[Watcher]:
     """A live view on a terminal, a line for each point elsewhere; silent where that was asked."""
     from latok.jobs.map import Watcher
     from latok.report.live import LiveMap
-    from latok.report.text import point_line
+    from latok.report.point import point_line
 
     def say(text: str) -> None:
         console.print(f"[dim]{escape(text)}[/]")

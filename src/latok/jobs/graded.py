@@ -78,6 +78,7 @@ def _graded(item: Item, record: Record, tokens: int | None) -> Graded:
         finish=record.finish_reason,
         failed=not record.ok,
         first=record.first_token,
+        about=item.about,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reports and charts of what is stored: maps, runs, capacities, comparisons."""
+"""Reports and charts of what is stored: maps, runs, capacities, comparisons, trials."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from latok.jobs.account import account, made_of_probes, runs_within
 from latok.jobs.capacity import read_capacities
 from latok.jobs.map import REPORT, read_maps
 from latok.jobs.runs import home, kind, opened_run, read_point, tells, write_beside
+from latok.jobs.tried import stored_trial
 from latok.jobs.versus import stored_versus, versus
 from latok.records import Closed
 from latok.report.text import target_line
@@ -27,15 +28,18 @@ if TYPE_CHECKING:
 
 
 def write_report(folders: Sequence[Path], out: Path | None) -> Path:
-    """One HTML file of maps, runs, capacities, comparisons and explanations; by default beside the
-    first. Returns its path."""
+    """One HTML file of maps, runs, capacities, comparisons, trials and explanations; by default
+    beside the first. Returns its path."""
     from latok.report.html import report_html
 
     chapters = _chapters(folders)
     compared = [stored_versus(folder) for folder in folders if kind(folder) == "compare"]
+    trials = [stored_trial(folder) for folder in folders if kind(folder) == "try"]
     runs = _runs([p for each in chapters for p in each.map.points], folders, _advised(chapters))
     runs |= _runs([p for each in compared for pair in each.points for p in pair], folders, ())
-    html = report_html(chapters, runs=runs, versus=compared, accounts=_accounts(folders, chapters))
+    runs |= _runs([p for each in trials for _, side in each.points for p in side], folders, ())
+    accounts = _accounts(folders, chapters)
+    html = report_html(chapters, runs=runs, versus=compared, trials=trials, accounts=accounts)
     path = out or folders[0] / REPORT
     write_beside(path, html.encode())
     return path

@@ -151,10 +151,12 @@ def write_beside(path: Path, data: bytes) -> None:
 
 
 def kind(folder: Path) -> str:
-    """`run`, `map` (which may hold one map for each app), `capacity`, `compare` or `explanation`;
-    empty for anything else."""
+    """`run`, `map` (which may hold one map for each app), `try`, `capacity`, `compare` or
+    `explanation`; empty for anything else."""
     if (folder / MANIFEST).exists() or (folder / POINT).exists():
         return "run"
+    if (folder / TRIED).exists():  # which may have searched capacities, too
+        return "try"
     if (folder / CAPACITY).exists():
         return "capacity"
     if (folder / COMPARISON).exists():
@@ -185,6 +187,12 @@ def folder_named(word: str, runs: str) -> Path:
         if folder.is_dir() and kind(folder):
             return folder
     raise UsageError(f"no run or map '{word}', neither as a folder nor in {runs}; see `latok runs`")
+
+
+def run_there(run: Path, folder: Path) -> Path | None:
+    """Where a run of a folder lies now: as it was named, or in the folder, wherever moved."""
+    places = (run, folder / run.name)
+    return next((place for place in places if (place / MANIFEST).exists()), None)
 
 
 def home(point: Point, folders: Sequence[Path]) -> Path | None:

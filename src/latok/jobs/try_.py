@@ -98,16 +98,6 @@ def try_(asked: Experiment, watcher: Watcher | None = None) -> tuple[Tried, Path
     return result, folder, complete
 
 
-def read_tried(folder: Path) -> Tried:
-    """What was tried in a folder. Raises UsageError if nothing was."""
-    try:
-        return msgspec.json.decode((folder / TRIED).read_bytes(), type=Tried)
-    except OSError as why:
-        raise UsageError(f"nothing was tried in {folder}: {why.strerror or why}") from None
-    except msgspec.DecodeError as why:
-        raise UsageError(f"{folder / TRIED} is not of latok: {why}") from None
-
-
 def _write(folder: Path, found: Tried) -> None:
     write_beside(folder / TRIED, msgspec.json.format(msgspec.json.encode(found), indent=1))
 

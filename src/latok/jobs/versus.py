@@ -17,8 +17,8 @@ from latok.errors import InvalidError, UsageError
 from latok.jobs.compare import of_stored
 from latok.jobs.experiment import Experiment
 from latok.jobs.map import read_maps
-from latok.jobs.runs import COMPARISON, home, kind, opened_run, read_point
-from latok.records import MANIFEST, Manifest, Open, read_manifest
+from latok.jobs.runs import COMPARISON, home, kind, opened_run, read_point, run_there
+from latok.records import Manifest, Open, read_manifest
 
 if TYPE_CHECKING:
     from latok.report.sections import Versus
@@ -58,7 +58,7 @@ def stored_versus(folder: Path) -> Versus:
     from latok.report.sections import Versus
 
     found = read_comparison(folder)
-    sides = [[_there(Path(run), folder) for run in side] for side in found.runs]
+    sides = [[run_there(Path(run), folder) for run in side] for side in found.runs]
     places = [(a, b) for a, b in zip(*sides, strict=True) if a is not None and b is not None]
     ours, theirs = [a for a, _ in places], [b for _, b in places]
     return Versus(
@@ -88,12 +88,6 @@ def _places(folder: Path) -> dict[str, str]:
         return {"": str(folder)}
     points = [point for each in read_maps(folder) for point in each.points]
     return {str(p.load): str(place) for p in points if (place := home(p, [folder])) is not None}
-
-
-def _there(run: Path, folder: Path) -> Path | None:
-    """Where the run of a comparison lies now: as it was named, or in its folder, wherever moved."""
-    places = (run, folder / run.name)
-    return next((place for place in places if (place / MANIFEST).exists()), None)
 
 
 def _points(places: Sequence[tuple[Path, Path]]) -> list[tuple[Point, Point]]:

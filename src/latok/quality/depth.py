@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from latok.quality.items import Graded, Item
+import msgspec
+
+from latok.quality.items import Graded
 
 BANDS = 5  # of depth
 ENOUGH = 20  # answers for a length; with fewer, 0.85 and 1 cannot be told apart
 KEPT = 0.85  # of the score at the shortest length
+_ALIKE = 1.25  # lengths that differ by less count as one
 
 
-class Cell(NamedTuple):
+class Cell(msgspec.Struct, frozen=True):
     """`length`: tokens, the middle of its items'. `depth`: the middle of its band, from 0 to 1.
     `score`: the mean, from 0 to 1. `n`: how many items."""
 
@@ -23,7 +26,7 @@ class Cell(NamedTuple):
     n: int
 
 
-class DepthMap(NamedTuple):
+class DepthMap(msgspec.Struct, frozen=True):
     """`cells`: those that have items, by length, then depth. `effective`: tokens, None if too few.
 
     `effective` is the longest length of those measured up to which the score stays at 85 % or more
@@ -34,21 +37,31 @@ class DepthMap(NamedTuple):
     cells: tuple[Cell, ...]
     effective: float | None
 
+    @property
+    def is_map(self) -> bool:
+        """Whether it has two depths and two lengths, at least."""
+        return all(
+            len({getattr(cell, way) for cell in self.cells}) > 1 for way in ("length", "depth")
+        )
 
-def depth_map(items: Mapping[str, Item], graded: Sequence[Graded]) -> DepthMap:
-    """Of the answers whose items (by id) say `tokens` and `depth`; the others do not count.
 
-    Lengths that differ by less than a quarter count as one.
-    """
-    known = [
-        (float(about["tokens"]), float(about["depth"]), answer.score)
-        for answer in graded
-        if answer.item in items
-        and {"tokens", "depth"} <= (about := items[answer.item].about).keys()
-    ]
-    lengths: list[list[tuple[float, float, float]]] = []
-    for one in sorted(known):
-        if lengths and one[0] < 1.25 * lengths[-1][0][0]:
+class _Placed(NamedTuple):
+    length: float
+    depth: float
+    score: float
+
+
+def depth_map(graded: Sequence[Graded]) -> DepthMap:
+    """Of the answers that say `tokens` and `depth`; the others do not count, nor does a task that
+    was asked at one length alone: beside others it would show how hard it is, not how long."""
+    tasks: defaultdict[str, list[_Placed]] = defaultdict(list)
+    for answer in graded:
+        if {"tokens", "depth"} <= answer.about.keys():
+            tokens, depth = float(answer.about["tokens"]), float(answer.about["depth"])
+            tasks[answer.task].append(_Placed(tokens, depth, answer.score))
+    lengths: list[list[_Placed]] = []
+    for one in sorted(one for rows in tasks.values() if _several(rows) for one in rows):
+        if lengths and one.length < _ALIKE * lengths[-1][0].length:
             lengths[-1].append(one)
         else:
             lengths.append([one])
@@ -56,24 +69,28 @@ def depth_map(items: Mapping[str, Item], graded: Sequence[Graded]) -> DepthMap:
     return DepthMap(tuple(cells), _effective(lengths))
 
 
-def _cells(same: Sequence[tuple[float, float, float]]) -> list[Cell]:
+def _several(rows: Sequence[_Placed]) -> bool:
+    return max(one.length for one in rows) >= _ALIKE * min(one.length for one in rows)
+
+
+def _cells(same: Sequence[_Placed]) -> list[Cell]:
     bands: defaultdict[int, list[float]] = defaultdict(list)
-    for _, depth, score in same:
-        bands[min(int(depth * BANDS), BANDS - 1)].append(score)
+    for one in same:
+        bands[min(int(one.depth * BANDS), BANDS - 1)].append(one.score)
     return [
         Cell(_length(same), (band + 0.5) / BANDS, sum(scores) / len(scores), len(scores))
         for band, scores in sorted(bands.items())
     ]
 
 
-def _length(same: Sequence[tuple[float, float, float]]) -> float:
-    return same[len(same) // 2][0]
+def _length(same: Sequence[_Placed]) -> float:
+    return same[len(same) // 2].length
 
 
-def _effective(lengths: Sequence[Sequence[tuple[float, float, float]]]) -> float | None:
+def _effective(lengths: Sequence[Sequence[_Placed]]) -> float | None:
     if len(lengths) < 2 or any(len(same) < ENOUGH for same in lengths):
         return None
-    scores = [sum(score for *_, score in same) / len(same) for same in lengths]
+    scores = [sum(one.score for one in same) / len(same) for same in lengths]
     if not scores[0]:
         return None
     held = 0

@@ -34,6 +34,7 @@ class Graded(msgspec.Struct, frozen=True, kw_only=True):
     `text`: what was said, empty if nothing came. `tokens`: of the answer, None where nobody says.
     `finish`: as the server says (`stop`, `length`); `failed`: the request did not succeed. `first`:
     log-probabilities of the likeliest first tokens, where the target gives them. `request`: its id.
+    `about`: the item's.
     """
 
     item: str
@@ -46,6 +47,7 @@ class Graded(msgspec.Struct, frozen=True, kw_only=True):
     finish: str | None = None
     failed: bool = False
     first: dict[str, float] | None = None
+    about: dict[str, float | str] = {}
 
     @property
     def right(self) -> bool:

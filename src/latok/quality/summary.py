@@ -8,7 +8,7 @@ import msgspec
 
 from latok.analysis.digest import Digest
 from latok.analysis.metrics import cut_short, judged
-from latok.analysis.point import Point, Quality
+from latok.analysis.point import Point, Quality, TaskQuality
 from latok.analysis.stats import share_interval
 from latok.quality.items import Graded
 from latok.records import Manifest, Open
@@ -24,7 +24,7 @@ def with_quality(point: Point, manifest: Manifest, answers: Sequence[Answer]) ->
     if not answers:
         return point
     n = len(answers)
-    scores = [graded.score for _, graded in answers]
+    whole = _scored([graded.score for _, graded in answers])
     clauses, open_loop = parse_slo(manifest.slo).clauses, isinstance(manifest.load, Open)
     good = sum(
         graded.right
@@ -41,9 +41,9 @@ def with_quality(point: Point, manifest: Manifest, answers: Sequence[Answer]) ->
         point,
         quality=Quality(
             items=n,
-            accuracy=sum(scores) / n,
-            ci95=share_interval(sum(scores), n),
-            tasks={name: sum(found) / len(found) for name, found in sorted(tasks.items())},
+            accuracy=whole.accuracy,
+            ci95=whole.ci95,
+            tasks={name: _scored(found) for name, found in sorted(tasks.items())},
             good=good / n,
             good_ci95=share_interval(good, n),
             good_per_s=good / n * offered,
@@ -52,3 +52,9 @@ def with_quality(point: Point, manifest: Manifest, answers: Sequence[Answer]) ->
             failed=sum(graded.failed for _, graded in answers),
         ),
     )
+
+
+def _scored(scores: Sequence[float]) -> TaskQuality:
+    """A score between is never more uncertain than right or wrong with the same mean."""
+    n, right = len(scores), sum(scores)
+    return TaskQuality(items=n, accuracy=right / n, ci95=share_interval(right, n))

@@ -11,6 +11,7 @@ import msgspec
 from latok.analysis.capacity import Capacity
 from latok.analysis.compare import Compared, Comparison, Stretch, Verdict, compare
 from latok.analysis.point import Interval, Point
+from latok.quality.depth import DepthMap, depth_map
 from latok.quality.identity import Identity, identity
 from latok.quality.items import Graded
 from latok.quality.verdict import Verdict as Quality
@@ -72,7 +73,9 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """`deltas`, `quality` and `identity` are of all levers together against none; `alone`: each of
-    two by itself; `interactions`: by figure. `runs`: those of "without", then those of "with"."""
+    two by itself; `interactions`: by figure. `depths`: without and with, where and in how long a
+    document answers were found; None where nothing is known of it. `runs`: by setting, the first is
+    "without"."""
 
     target: Target
     app: str
@@ -89,6 +92,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     command: str
     runs: tuple[tuple[str, ...], ...]
+    depths: tuple[DepthMap, DepthMap] | None = None
     schema: str = "latok.try/1"
 
 
@@ -128,6 +132,7 @@ def tried(
         notes=notes,
         command=command,
         runs=tuple(tuple(point.run for point in side.points) for side in sides),
+        depths=_depths(base.answers.graded, others[-1].answers.graded),
     )
 
 
@@ -193,6 +198,15 @@ def _identity(base: Answers, other: Answers) -> Identity | None:
     return identity(base.graded, other.graded, base.floor)
 
 
+def _depths(base: Sequence[Graded], other: Sequence[Graded]) -> tuple[DepthMap, DepthMap] | None:
+    """Of the items that both answered, so that their lengths are the same."""
+    both = {graded.item for graded in base} & {graded.item for graded in other}
+    one, another = (
+        depth_map([graded for graded in side if graded.item in both]) for side in (base, other)
+    )
+    return (one, another) if one.is_map else None
+
+
 # --- what a request takes ------------------------------------------------------------------------
 
 
@@ -214,11 +228,11 @@ def _per_request(base: Sequence[Point], other: Sequence[Point], margin: float) -
             if (a := value(one)) and (b := value(another))
         ]
         if rows:
-            found[name] = _paired(rows, margin)
+            found[name] = _paired(rows, margin, more_is_better=name == "cached_tokens")
     return found
 
 
-def _paired(rows: Sequence[tuple[float, float]], margin: float) -> Delta:
+def _paired(rows: Sequence[tuple[float, float]], margin: float, *, more_is_better: bool) -> Delta:
     """The ratio of two means, with Student's t on the logarithms of the rounds' own ratios."""
     a, b = (math.fsum(column) / len(rows) for column in zip(*rows, strict=True))
     logs = [math.log(with_ / without) for without, with_ in rows]
@@ -228,7 +242,7 @@ def _paired(rows: Sequence[tuple[float, float]], margin: float) -> Delta:
         with_=b,
         ratio=b / a,
         ci95=interval,
-        verdict=_verdict(interval, margin, more_is_better=False),
+        verdict=_verdict(interval, margin, more_is_better=more_is_better),
     )
 
 

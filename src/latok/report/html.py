@@ -19,6 +19,8 @@ from latok.report.charts.draw import COLOURS, DARK
 from latok.report.explain import of_what
 from latok.report.explain_section import ExplainSection
 from latok.report.sections import Chapter, MapSection, Run, Versus, VersusSection
+from latok.report.tried import title
+from latok.report.tried_section import Trial, TriedSection
 from latok.report.words import FITS, NAMES, WORDS
 
 
@@ -27,9 +29,10 @@ def report_html(
     *,
     runs: Mapping[str, Run],
     versus: Sequence[Versus] = (),
+    trials: Sequence[Trial] = (),
     accounts: Sequence[Account] = (),
 ) -> str:
-    """The whole page: comparisons first, then a section for each map, then for each explanation.
+    """The whole page: comparisons, then what was tried, then each map, then each explanation.
     `runs`: by the point's id, those that can be read again."""
     page = Environment(
         loader=PackageLoader("latok.report"),
@@ -45,20 +48,25 @@ def report_html(
         "share": text.share,
         "spread": text.spread,
         "met": text.met_word,
+        "right": text.right,
+        "between": text.between,
         "good_thousand": text.good_thousand,
         "capital": lambda said: said[:1].upper() + said[1:],
     }
     titles = [f"{each.a} and {each.b}" for each in versus]
+    titles += [title(each.found) for each in trials]
     titles += dict.fromkeys(text.title(chapter.map) for chapter in chapters)
     if not titles:
         titles = [f"where the latency goes, {of_what(each.explanation)}" for each in accounts]
     with debug_mode(False):  # altair's checks cost more than all the drawing; the tests have them
         sections = [MapSection(n, chapter, runs) for n, chapter in enumerate(chapters)]
         comparisons = [VersusSection(n, each, runs) for n, each in enumerate(versus)]
+        tried = [TriedSection(n, each, runs) for n, each in enumerate(trials)]
         explanations = [ExplainSection(n, each) for n, each in enumerate(accounts)]
     return page.get_template("report.html").render(
         sections=sections,
         comparisons=comparisons,
+        trials=tried,
         explanations=explanations,
         fits=FITS,
         words=WORDS,

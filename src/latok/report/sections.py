@@ -183,6 +183,16 @@ class MapSection:
         return any(point.cost for point in self.points)
 
     @property
+    def graded(self) -> list[Point]:
+        """The points whose answers were graded."""
+        return [point for point in self.points if point.quality]
+
+    @property
+    def tasks(self) -> list[str]:
+        """What was graded, by the name of the task."""
+        return sorted({task for p in self.graded if p.quality for task in p.quality.tasks})
+
+    @property
     def worst_error(self) -> float | None:
         """Over the latencies that decide, what the client may have done at most."""
         found = [text.client_error(p, m) for p in self.points for m in ("ttft", "tpot", "e2e")]

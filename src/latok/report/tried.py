@@ -2,48 +2,111 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from latok.analysis.compare import Compared
-from latok.quality.tried import Delta, Setting, Tried
+from latok.analysis.compare import SHARES
+from latok.analysis.point import Interval
+from latok.quality.distance import LENGTHS
+from latok.quality.tried import Delta, Interaction, Setting, Tried
 from latok.quality.verdict import Verdict
-from latok.report.compare import row
-from latok.report.text import UNKNOWN, figure, printable
+from latok.report.text import UNKNOWN, between, figure, milliseconds, printable, share
 
-_PLAIN = ("input_tokens", "output_tokens", "cached_tokens", "capacity")
-_WORDS = {
-    "input_tokens": "tokens in",
-    "output_tokens": "tokens out",
-    "cached_tokens": "of them cached",
-    "usd_per_request": "$ per request",
-    "capacity": "capacity (at a time)",
+SIGNS = {
+    "better": "✓ better",
+    "worse": "✗ worse",
+    "same": "= same",
+    "undecided": "? undecided",
+    "non-inferior": "✓ non-inferior",
+    "inferior": "✗ inferior",
+    "inconclusive": "? inconclusive",
 }
-_MARKS = {"non-inferior": "✓", "inferior": "✗", "inconclusive": "?"}
+# What is no latency: its name, its unit, and how many times the figure is shown.
+_COUNTED = {
+    "throughput": ("throughput", " tok/s", 1),
+    "input_tokens": ("tokens in", "", 1),
+    "output_tokens": ("tokens out", "", 1),
+    "cached_tokens": ("of them cached", "", 1),
+    "usd_per_request": ("1,000 requests", " $", 1000),
+    "capacity": ("capacity", " at a time", 1),
+    "attainment": ("within the SLO", "", 1),
+    "failures": ("failed", "", 1),
+}
+
+
+class Row(NamedTuple):
+    """One figure without and with, in words. `more`: requests that would probably decide."""
+
+    name: str
+    without: str
+    with_: str
+    change: str
+    interval: str
+    verdict: str
+    more: str
 
 
 def print_tried(found: Tried, console: Console) -> None:
     """All levers together against none; then each of two alone, and what they do to each other."""
-    console.print(
-        Text(f"{found.app} on {printable(found.target.name)}, {found.load}", style="bold")
-    )
-    console.print(Text(f"{found.requests:,} requests of each setting, in {found.rounds} rounds"))
-    for setting in settings_of(found):
+    console.print(Text(title(found), style="bold"))
+    console.print(Text(counted(found)))
+    whole, *alone = settings(found)
+    _print_setting(whole, console)
+    for setting in alone:
+        _print_setting(setting, console)
+    if found.interactions:
         console.print()
-        _setting(setting, console)
-    for name, each in found.interactions.items():
-        low, high = each.ci95
-        shown = "more than their product" if low > 1 else "less" if high < 1 else "no more than"
-        said = f"{each.ratio:.3f} ({low:.3f}–{high:.3f})"
-        what = "nothing beyond what each does alone" if shown == "no more than" else shown
-        console.print(Text(f"Together, {name}: {said}: {what}."))
+        console.print(Text("Both, beyond what each does alone", style="bold"))
+        for name, each in found.interactions.items():
+            console.print(Text(f"{name:12}{together(each)}"))
+    for line in depth_lines(found):
+        console.print(Text(line))
     for note in found.notes:
         console.print(Text(f"Note: {printable(note)}."))
 
 
-def settings_of(found: Tried) -> tuple[Setting, ...]:
-    """Each lever alone, if that was measured, then all together."""
+def _print_setting(setting: Setting, console: Console) -> None:
+    console.print()
+    console.print(Text(printable(setting.name), style="bold"))
+    rows = setting_rows(setting)
+    headings = ["", "without", "with", "change", "95 % interval", "verdict", "more requests"]
+    if not any(row.more for row in rows):
+        headings.pop()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in headings:
+        left = heading in ("", "verdict")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row[: len(headings)])
+    console.print(table)
+    console.print()
+    console.print(Text(figures(setting), style="bold"))
+    for sentence in quality_sentences(setting):
+        console.print(Text(sentence))
+
+
+# --- in words ------------------------------------------------------------------------------------
+
+
+def title(found: Tried) -> str:
+    """Which levers, of which app on which target."""
+    levers = " ".join(f"{name}={value}" for name, value in found.levers.items())
+    target = found.target.name or found.target.model
+    return printable(f"{levers} for {found.app} on {target}, {found.load}")
+
+
+def counted(found: Tried) -> str:
+    return (
+        f"{found.requests:,} requests of each setting, in turns, in {found.rounds} rounds; "
+        f"what changes by less than {share(found.margin)} is the same"
+    )
+
+
+def settings(found: Tried) -> list[Setting]:
+    """All levers together, then each of two alone."""
     whole = Setting(
         name=" ".join(f"{name}={value}" for name, value in found.levers.items()),
         levers=found.levers,
@@ -51,70 +114,182 @@ def settings_of(found: Tried) -> tuple[Setting, ...]:
         quality=found.quality,
         identity=found.identity,
     )
-    return (*found.alone, whole)
+    return [whole, *found.alone]
 
 
-def _setting(setting: Setting, console: Console) -> None:
-    console.print(Text(printable(setting.name), style="bold"))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("", "without", "with", "ratio", "interval", "it is", "requests"):
-        left = heading in ("", "it is")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
-    for name, delta in setting.deltas.items():
-        table.add_row(*row_of(name, delta))
-    if setting.quality is not None:
-        table.add_row(*_quality_row(setting.quality))
-    console.print(table)
-    for sentence in quality_sentences(setting):
-        console.print(Text(sentence))
+def setting_rows(setting: Setting) -> list[Row]:
+    """Every figure of a setting, that of the answers last."""
+    rows = [row(name, delta) for name, delta in setting.deltas.items()]
+    return rows if setting.quality is None else [*rows, _quality_row(setting.quality)]
 
 
-def row_of(name: str, delta: Delta) -> tuple[str, ...]:
-    """A figure: its name, without, with, ratio, interval, verdict, how many more requests."""
-    one = Compared(
-        a=delta.without,
-        b=delta.with_,
-        ratio=delta.ratio,
-        ci95=delta.ci95,
-        verdict=delta.verdict,
-        needed=delta.needed,
+def row(name: str, delta: Delta) -> Row:
+    label, unit, scale = _COUNTED.get(name, (name, " ms", 1))
+    sides = (delta.without, delta.with_)
+    if name in SHARES:
+        without, with_ = map(share, sides)
+        change = UNKNOWN if None in sides else _points((sides[1] or 0.0) - (sides[0] or 0.0))
+        interval = "" if delta.ci95 is None else _points(*delta.ci95)
+    else:
+        write = figure if name in _COUNTED else milliseconds
+        without, with_ = (UNKNOWN if side is None else write(side * scale) + unit for side in sides)
+        change = UNKNOWN if delta.ratio is None else changed(delta.ratio)
+        interval = "" if delta.ci95 is None else changes(delta.ci95)
+    return Row(label, without, with_, change, interval, SIGNS[delta.verdict], _more(delta.needed))
+
+
+def _quality_row(found: Verdict) -> Row:
+    return Row(
+        "right answers",
+        share(found.base.accuracy),
+        share(found.with_.accuracy),
+        _points(found.delta),
+        _points(*found.ci95),
+        SIGNS[found.verdict],
+        f"{_more(found.needed)} pairs" if found.needed else "",
     )
-    cells = row(name, one)
-    if name in _PLAIN or name == "usd_per_request":
-        numbers = [UNKNOWN if v is None else figure(v) for v in (delta.without, delta.with_)]
-        return (_WORDS[name], *numbers, *cells[3:])
-    return cells
 
 
-def _quality_row(found: Verdict) -> tuple[str, ...]:
-    low, high = found.ci95
+def changed(ratio: float) -> str:
+    """A ratio as one says it: −62 %, +8.3 %, and ×3.4 from twice as much on."""
+    if ratio >= 2.0:
+        return f"×{figure(ratio)}"
+    percent = 100.0 * (ratio - 1.0)
+    digits = 0 if abs(percent) >= 9.95 else 1
+    return _minus(f"{percent:+.{digits}f} %")
+
+
+def changes(interval: Interval) -> str:
+    """The interval of a ratio."""
+    return " to ".join(map(changed, interval))
+
+
+def _points(*values: float) -> str:
     return (
-        "accuracy",
-        f"{100 * found.base.accuracy:.1f} %",
-        f"{100 * found.with_.accuracy:.1f} %",
-        f"{100 * found.delta:+.1f} pt",
-        f"{100 * low:+.1f}…{100 * high:+.1f} pt",
-        f"{_MARKS[found.verdict]} {found.verdict}",
-        f"+{found.needed:,}" if found.needed else "",
+        " to ".join(_minus(f"{round(100.0 * value, 1) + 0.0:+.1f}") for value in values) + " points"
     )
+
+
+def _minus(said: str) -> str:
+    return said.replace("-", "−")
+
+
+def _more(needed: int | None) -> str:
+    return f"about {needed:,}" if needed else ""
+
+
+def headline(setting: Setting) -> str:
+    """What became better, what worse, and what of the answers."""
+    answers = f" Answers: {setting.quality.verdict}." if setting.quality else ""
+    return figures(setting) + answers
+
+
+def figures(setting: Setting) -> str:
+    """What became better, and what worse."""
+    named: dict[str, list[str]] = {}
+    for name, delta in setting.deltas.items():
+        each = row(name, delta)
+        named.setdefault(delta.verdict, []).append(f"{each.name} {each.change}")
+    parts = [
+        f"{verdict.capitalize()}: {', '.join(named[verdict])}."
+        for verdict in ("better", "worse")
+        if verdict in named
+    ]
+    if not parts and named:
+        alike = "same" in named and "undecided" not in named
+        parts = ["All is the same." if alike else "Nothing is shown to be better or worse yet."]
+    return " ".join(parts)
 
 
 def quality_sentences(setting: Setting) -> list[str]:
     """What stands behind the verdict on the answers."""
     found = setting.quality
-    said: list[str] = []
     if found is None:
-        return said
-    said.append(f"Answers: {found.verdict} ({found.pairs} pairs): {found.why}.")
-    said.append(
-        f"So many pairs find a difference from {100 * found.detectable:.1f} points on; "
-        f"{100 * found.flips.share:.1f} % of the answers flipped"
-        + (f", {100 * found.floor.flips:.1f} % without any lever" if found.floor else "")
-        + "."
-    )
-    if found.worst is not None:
+        return []
+    said = [
+        f"Answers: {found.verdict}, of {found.pairs:,} pairs: {found.why}.",
+        f"{share(found.flips.share)} of the answers flipped: {found.flips.regress} from right to "
+        f"wrong, {found.flips.improve} from wrong to right"
+        + (f"; {share(found.floor.flips)} flip without any lever" if found.floor else "")
+        + ".",
+    ]
+    if found.verdict == "non-inferior":
+        said.append(
+            "The smallest difference that so many pairs find four times in five: "
+            f"{100.0 * found.detectable:.1f} points."
+        )
+    if found.worst is not None and len(found.tasks) > 1:
         worst = found.tasks[found.worst]
-        said.append(f"It costs most in {found.worst}: {100 * worst.delta:+.1f} points.")
+        said.append(f"It costs most in {printable(found.worst)}: {_points(worst.delta)}.")
     if setting.identity is not None:
         said.append(f"Texts: {setting.identity.verdict}: {setting.identity.why}.")
     return said + [f"Note: {note}." for note in found.notes]
+
+
+def evidence(setting: Setting) -> list[tuple[str, str]]:
+    """What else tells whether the answers are as good: each thing and what was found."""
+    found, said = setting.quality, []
+    if found is None:
+        return []
+    texts = setting.identity
+    if texts is not None:
+        said.append(("the same texts", f"{texts.verdict}: {texts.why}"))
+        for name, part in (("with against without", texts.identical), ("floor", texts.floor)):
+            if part is not None:
+                of = f"{share(part.share)} of {part.n} ({between(part.ci95)}) are identical"
+                said.append((f"texts, {name}", of))
+    if found.floor is not None:
+        said.append(
+            (
+                "floor: without against itself",
+                f"{found.floor.pairs} pairs: {share(found.floor.flips)} flip, "
+                f"{_points(found.floor.delta)} of accuracy",
+            )
+        )
+    if found.first_token is not None:
+        kl = f"{figure(found.first_token.kl)} nats"
+        same = share(found.first_token.top1.share)
+        said.append(("first token", f"divergence {kl}; the likeliest is the same in {same}"))
+    if found.length_ratio is not None:
+        low, high = LENGTHS
+        word = "within" if low <= found.length_ratio <= high else "outside"
+        said.append(
+            ("length of the answers", f"×{found.length_ratio:.2f}, {word} {low:g} to {high:g}")
+        )
+    said.append(
+        ("detectable, four times in five", f"a difference of {100.0 * found.detectable:.1f} points")
+    )
+    for name, side in (("without", found.base), ("with", found.with_)):
+        said.append(
+            (
+                f"right {name}",
+                f"{share(side.accuracy)} ({between(side.ci95)}); {share(side.truncated)} cut at "
+                f"their length, {side.failed} failed",
+            )
+        )
+    return said
+
+
+def together(each: Interaction) -> str:
+    """What two levers do to each other, in one figure."""
+    low, high = each.ci95
+    if low > 1.0:
+        what = "more than their product"
+    elif high < 1.0:
+        what = "less than their product"
+    else:
+        what = "nothing beyond what each does alone is shown"
+    return f"{changed(each.ratio)} ({changes(each.ci95)}): {what}"
+
+
+def depth_lines(found: Tried) -> list[str]:
+    """How long a document may be, without and with."""
+    if found.depths is None:
+        return []
+    lengths = [each.effective for each in found.depths]
+    if None in lengths:
+        return ["Effective context length: too few answers at each length to tell."]
+    without, with_ = (f"{figure(length)} tokens" for length in lengths)
+    return [
+        f"Effective context length (85 % of the shortest's score): {without} without, {with_} with."
+    ]

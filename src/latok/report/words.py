@@ -49,6 +49,15 @@ WORDS = {
     "distribution": "The share of the requests offered that were within each value. Failed "
     "requests never are, so that their curve ends below 100 %. At a limit of the SLO the "
     "curve is the share that keeps it: where it passes over the green mark, the clause is met.",
+    "right": "How good the answers were: the mean score of the requests that have one right "
+    "answer. One that never came is wrong.",
+    "good": "Answers that are right, whole (not cut at their length) and within the SLO at once: "
+    "their share of what was graded, times the requests offered a second.",
+    "non_inferior": "Non-inferior: a fall of accuracy by more than the margin is excluded. "
+    "Inferior: there is a fall beyond it. Inconclusive: neither yet. Both are judged by the same "
+    "questions, pair by pair, by an interval at the end or by a test that may be looked at after every pair.",
+    "depth": "0 % is the first sentence of the document, 100 % the last. The effective context "
+    "length is the longest that keeps 85 % of the score at the shortest (NoLiMa’s definition).",
     "capacity": "The highest load at which the SLO is met: where the share of requests within the "
     "limit falls below what the clause asks, with a 95 % interval.",
     "saturation": "The most tokens per second that any load brought; more load adds none.",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import altair as alt
 
-from latok.analysis.compare import SHARES, Compared, metric_of
+from latok.analysis.compare import SHARES, Compared
 from latok.report.charts.draw import COLOURS, RING, SAYS, Rows, marks, styled
 from latok.report.text import figure
 
@@ -17,25 +18,41 @@ _VERDICTS = {
     "same": ("muted", "= same"),
     "undecided": ("muted", "? undecided"),
     "worse": ("bad", "✗ worse"),
+    # of the answers
+    "non-inferior": ("good", "✓ non-inferior"),
+    "inconclusive": ("muted", "? inconclusive"),
+    "inferior": ("bad", "✗ inferior"),
 }
 
 
+WORDS = {verdict: word for verdict, (_, word) in _VERDICTS.items()}
+
+
 def forest_charts(
-    metrics: Mapping[str, Compared], margin: float, *, narrow: bool = False
+    metrics: Mapping[str, Compared],
+    margin: float,
+    *,
+    of: tuple[str, str] = ("A", "B"),
+    labels: Mapping[str, str] = MappingProxyType({}),
+    narrow: bool = False,
 ) -> dict[str, alt.LayerChart]:
     """`ratios`: B ÷ A of latencies and rates. `shares`: B − A of shares, in percentage points. A
-    chart is left out where it would be empty. `narrow`: for a telephone."""
+    chart is left out where it would be empty. `of`: what A and B are called; `labels`: what a
+    metric is called, if not by its name; `narrow`: for a telephone."""
+    called = [labels.get(name, name) for name in metrics]
     ratios: Rows = []
     shares: Rows = []
     for name, one in metrics.items():
         if one.ci95 is None:
             continue
         low, high = one.ci95
-        if metric_of(name) in SHARES:
+        if name.rpartition(".")[2] in SHARES:
             middle = 100.0 * ((one.b or 0.0) - (one.a or 0.0))
-            shares.append(_row(name, one, middle, (100 * low, 100 * high), " points"))
+            shares.append(
+                _row(labels.get(name, name), one, middle, (100 * low, 100 * high), " points")
+            )
         elif one.ratio is not None:
-            ratios.append(_row(name, one, one.ratio, (low, high), ""))
+            ratios.append(_row(labels.get(name, name), one, one.ratio, (low, high), ""))
     found = {}
     if ratios:
         edge = min(
@@ -44,24 +61,31 @@ def forest_charts(
         )
         scale = alt.Scale(type="log", domain=[1 / edge, edge], nice=False)
         values = _ticks(edge, 2 if narrow else 4)
-        labels = "(datum.value < 1 ? '−' : datum.value > 1 ? '+' : '') + "
-        labels += "format(abs(datum.value - 1), '.0%')"
-        axis = alt.Axis(labelExpr=labels, values=values)
-        x = alt.X("middle:Q", title="B against A", scale=scale, axis=axis)
-        found["ratios"] = _forest(ratios, x, (1 / (1 + margin), 1 + margin), 1.0, metrics, narrow)
+        percent = "(datum.value < 1 ? '−' : datum.value > 1 ? '+' : '') + "
+        percent += "format(abs(datum.value - 1), '.0%')"
+        axis = alt.Axis(labelExpr=percent, values=values)
+        x = alt.X("middle:Q", title=f"{of[1]} against {of[0]}", scale=scale, axis=axis)
+        found["ratios"] = _forest(ratios, x, (1 / (1 + margin), 1 + margin), 1.0, called, narrow)
     if shares:
-        edge = max(*(abs(r[name]) for r in shares for name in ("low", "high")), 200 * margin)
-        x = alt.X(
-            "middle:Q",
-            title="B − A, percentage points",
-            scale=alt.Scale(domain=[-edge, edge], nice=False),
-            axis=alt.Axis(
-                labelExpr="datum.value ? format(datum.value, '+.3~g') : '0'",
-                tickCount=3 if narrow else 7,
-            ),
-        )
-        found["shares"] = _forest(shares, x, (-100 * margin, 100 * margin), 0.0, metrics, narrow)
+        found["shares"] = points_forest(shares, margin, called, of=of, narrow=narrow)
     return found
+
+
+def points_forest(
+    rows: Rows, margin: float, everything: Iterable[str], *, of: tuple[str, str], narrow: bool
+) -> alt.LayerChart:
+    """Differences of shares, in percentage points. `everything`: all names, to align by."""
+    edge = max(*(abs(row[name]) for row in rows for name in ("low", "high")), 200 * margin)
+    x = alt.X(
+        "middle:Q",
+        title=f"{of[1]} − {of[0]}, percentage points",
+        scale=alt.Scale(domain=[-edge, edge], nice=False),
+        axis=alt.Axis(
+            labelExpr="datum.value ? format(datum.value, '+.3~g') : '0'",
+            tickCount=3 if narrow else 7,
+        ),
+    )
+    return _forest(rows, x, (-100 * margin, 100 * margin), 0.0, everything, narrow)
 
 
 def _ticks(edge: float, most: int) -> list[float]:

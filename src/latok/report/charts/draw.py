@@ -21,6 +21,7 @@ from latok.report.text import (
     load_value,
     met_word,
     printable,
+    right,
     share,
     spoken,
     spread,
@@ -197,6 +198,8 @@ def said_of(point: Point) -> str:
         lines.append(
             f"{share(point.goodput.attainment)} within the SLO: {met_word(point.goodput.met)}"
         )
+    if point.quality:
+        lines.append(f"{right(point)} of the answers right, {point.quality.items} graded")
     if point.cost:
         lines.append(f"${good_thousand(point)} for 1,000 good requests")
     if point.bent:
