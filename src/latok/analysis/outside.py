@@ -12,6 +12,12 @@ from latok.analysis.told import Whole
 from latok.records import Closed, Target
 
 
+_ALONE = (
+    "the probes came to no load of more than one at a time: queueing and batching are not told; "
+    "a longer --budget reaches them"
+)
+
+
 def explanation(target: Target, laws: Laws, claims: Sequence[Claim], *, run: str) -> Explanation:
     """Where the latency of typical requests goes at each load that was probed; nobody tells of slow
     ones from so few. What is not known is not there."""
@@ -28,6 +34,7 @@ def explanation(target: Target, laws: Laws, claims: Sequence[Claim], *, run: str
         loads=loads,
         inferred=laws,
         claims=tuple(claims),
+        notes=(_ALONE,) if all(level.concurrency == 1 for level in laws.levels) else (),
     )
 
 
