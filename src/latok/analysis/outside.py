@@ -11,10 +11,9 @@ from latok.analysis.laws import Claim, Laws, Level
 from latok.analysis.told import Whole
 from latok.records import Closed, Target
 
-
 _ALONE = (
     "the probes came to no load of more than one at a time: queueing and batching are not told; "
-    "a longer --budget reaches them"
+    "a higher -c or a longer --budget reaches them"
 )
 
 
@@ -34,7 +33,7 @@ def explanation(target: Target, laws: Laws, claims: Sequence[Claim], *, run: str
         loads=loads,
         inferred=laws,
         claims=tuple(claims),
-        notes=(_ALONE,) if all(level.concurrency == 1 for level in laws.levels) else (),
+        notes=(_ALONE,) if {level.concurrency for level in laws.levels} == {1} else (),
     )
 
 
