@@ -222,7 +222,7 @@ class Core:
         self._steps += 1
         self._batched += batch
         first = self._first(planned, batch)
-        got = [*self._failed, *self._read()]
+        got = [*self._failed, *self._read(first)]
         self._failed.clear()
         used = metrics.cache_usage / 100
         doubt = abs(round(used * self._mirror.size) - in_use) if self._mirror else 0
@@ -317,7 +317,9 @@ class Core:
             job.started = True
         return [(job.add.id, job.cached) for job in fresh]
 
-    def _read(self) -> list[Got]:
+    def _read(self, first: list[tuple[int, int]]) -> list[Got]:
+        """What the step gave; whoever got a token was begun with, though the count said less (a
+        request that was taken back is in it for one step more)."""
         got: list[Got] = []
         for id, job in list(self._running.items()):
             tokens: list[int] = []
@@ -327,6 +329,9 @@ class Core:
                     tokens += output.generated_ids
                     reason = output.finish_reason.name
                     finish = None if reason == "NONE" else reason.lower()
+            if tokens and not job.started:
+                job.started = True
+                first.append((id, job.cached))
             if not tokens and job.handle.get_status().name == "IGNORED":
                 finish = "error"
             job.new = tokens

@@ -181,7 +181,7 @@ class _Rounds:
         began, number, longest = time.monotonic(), 1, 0.0
         while True:
             left = self._budget - (time.monotonic() - began)
-            if left < longest and (number > _FEWEST or left < -self._budget):
+            if left < longest and number > (_FEWEST if left > -self._budget else 2):
                 return True
             started = time.monotonic()
             arms = list(self._arms) if number % 2 else list(self._arms)[::-1]

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from latok.errors import UsageError
-from latok.levers import code_context, compaction, context, examples, output_budget, prefix_order
+from latok.levers.code_context import selected as selected_code
+from latok.levers.compaction import compacted
+from latok.levers.context import selected
+from latok.levers.examples import kept
+from latok.levers.output_budget import limited
+from latok.levers.prefix_order import ordered
 from latok.workload.parts import Parts
 
 Count = Callable[[list[str]], list[int]]
@@ -19,32 +24,32 @@ def _context(value: str, count: Count) -> Change:
     if how != "bm25":
         raise UsageError(f"context is whole, bm25:TOKENS or map_reduce:TOKENS, not '{value}'")
     tokens = _whole("context", budget)
-    return lambda parts: context.selected(parts, tokens, count)
+    return lambda parts: selected(parts, tokens, count)
 
 
 def _code_context(value: str, count: Count) -> Change:
     if value == "whole":
         return unchanged
     tokens = _whole("code_context", value)
-    return lambda parts: code_context.selected(parts, tokens, count)
+    return lambda parts: selected_code(parts, tokens, count)
 
 
 def _compaction(value: str, count: Count) -> Change:
-    return compaction.compacted if _on("compaction", value) else unchanged
+    return compacted if _on("compaction", value) else unchanged
 
 
 def _prefix_order(value: str, count: Count) -> Change:
-    return prefix_order.ordered if _on("prefix_order", value) else unchanged
+    return ordered if _on("prefix_order", value) else unchanged
 
 
 def _examples(value: str, count: Count) -> Change:
     most = _whole("examples", value, least=0)
-    return lambda parts: examples.kept(parts, most)
+    return lambda parts: kept(parts, most)
 
 
 def _output_budget(value: str, count: Count) -> Change:
     tokens = _whole("output_budget", value)
-    return lambda parts: output_budget.limited(parts, tokens)
+    return lambda parts: limited(parts, tokens)
 
 
 _CHANGES: dict[str, Callable[[str, Count], Change]] = {
