@@ -2,10 +2,11 @@
 
     golden("tests.golden.reading:reading")
 
-The question is "How many crates does Ada keep?", the text says "Ada keeps 17 crates." Without that it
-says NONE. Of answers by parts ("Part 2: 17") it takes the number. An answer takes WORD seconds for
-each word of its question, then TOKEN for each of its own; with `reasoning_effort` it thinks first,
-so many tokens more. It answers whole where that is asked for, and then refuses `stream_options`.
+The question is "How many crates does Ada keep?", the text says "Ada keeps 17 crates." Without that
+it says NONE. Of answers by parts ("Part 2: 17") it takes the number. An answer takes WORD seconds
+for each word of its question, then TOKEN for each of its own; with `reasoning_effort` it thinks
+first, so many tokens more. It answers whole where that is asked for, and then refuses
+`stream_options`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from latok.jobs.waves import Waved, Waves, in_waves
 from latok.levers.map_reduce import NONE
 from latok.load.golden import golden
 from latok.quality.items import Item
-from latok.quality.suite import suite_of
+from latok.quality.tasks import items
 from latok.records import Closed
 from latok.workload.parts import Parts, Piece
 from tests.golden.reading import WORD
@@ -27,9 +27,9 @@ NOISE = " The sky over the harbour is as grey as the water under it."
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
-    with golden("tests.golden.reading:reading") as url:
-        with opened(url, Experiment(), lambda _: None) as found:
-            yield found
+    server = golden("tests.golden.reading:reading")
+    with server as url, opened(url, Experiment(), lambda _: None) as found:
+        yield found
 
 
 def item(n: int, text: str, answer: str) -> Item:
@@ -55,18 +55,18 @@ def document(n: int, sentences: int = 40) -> Item:
 
 
 def held(
-    session: Session, runs: Path, items: list[Item], chunk: int, most: int | None = None
+    session: Session, runs: Path, every: list[Item], chunk: int, most: int | None = None
 ) -> Waves:
     asked = Experiment(runs=str(runs), max_requests=most)
-    return in_waves(session, items, chunk, Closed(4), asked=asked, app=asked.profile("chat"))
+    return in_waves(session, every, chunk, Closed(4), asked=asked, app=asked.profile("chat"))
 
 
 def test_what_stands_in_any_part_is_found_and_the_users_wait_is_that_of_both_waves(
     session: Session, tmp_path: Path
 ) -> None:
-    items = [document(n) for n in range(6)]
-    found = held(session, tmp_path, items, 150)
-    assert [each.graded.item for each in found.items] == [each.id for each in items]
+    every = [document(n) for n in range(6)]
+    found = held(session, tmp_path, every, 150)
+    assert [each.graded.item for each in found.items] == [each.id for each in every]
     assert found.ended == "complete"
     _, records = read_run(found.folder)
     assert len(records) == found.requests == sum(each.requests for each in found.items)
@@ -153,11 +153,9 @@ def test_no_more_is_asked_than_is_allowed(session: Session, tmp_path: Path) -> N
 def test_on_the_embedded_model_long_documents_are_answered(tmp_path: Path) -> None:
     asked = Experiment(runs=str(tmp_path))
     app = asked.profile("document")
-    suite = suite_of("document", 0)
-    every = (suite.item(n) for n in range(60))
-    long = [each for each in every if len(each.parts.text.split()) > 300][:4]
+    long = items("needle", seed=0, n=4, size=600)
     with opened("openvino", asked, lambda _: None) as session:
-        found = in_waves(session, long, 200, Closed(2), asked=asked, app=app)
+        found = in_waves(session, long, 250, Closed(2), asked=asked, app=app)
     assert len(found.items) == 4
     assert all(valid(each) for each in found.items)
     _, records = read_run(found.folder)

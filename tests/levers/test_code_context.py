@@ -115,7 +115,9 @@ def test_what_is_asked_about_is_never_cut() -> None:
     assert text.strip() in in_file(text, "Explain f(a)", budget=1)
 
 
-BROKEN = "def f(x:\n    return [x, 1]\nstray line\nclass A:\n    def m(self):\n        return f(2)\n"
+BROKEN = (
+    "def f(x:\n    return [x, 1]\nstray line\nclass A:\n    def m(self):\n        return f(2)\n"
+)
 
 
 @pytest.mark.parametrize("asked", ["`f`", "What does f(1) return?", "A.m", "the stray thing"])

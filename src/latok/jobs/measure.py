@@ -231,9 +231,7 @@ def hold_point(
     return Held(found, ended, driven.why, requests, tokens, usd)
 
 
-def plan_of(
-    session: Session, load: Load, asked: Experiment, spent: tuple[int, int, float]
-) -> Plan:
+def plan_of(session: Session, load: Load, asked: Experiment, spent: tuple[int, int, float]) -> Plan:
     """A load on a session's target, with what may be waited for and spent: all that there is to
     ask, without a warm-up. `spent`: requests, tokens and dollars before it."""
     site = session.found.site

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from latok.analysis import metrics
+from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.graded import Paper, write_graded
 from latok.jobs.measure import Watch, begun, plan_of, undisturbed, writing
@@ -79,9 +80,11 @@ def in_waves(
     time, and leaves a run's folder in which the requests of both waves are records. An item whose
     context is no longer than a part is one request.
 
-    `spent`: requests, tokens and dollars before it, of what `asked` allows. Raises UsageError (a
-    wrong size, a disk that takes no more).
+    `spent`: requests, tokens and dollars before it, of what `asked` allows. Raises UsageError (no
+    items, a wrong size, a disk that takes no more).
     """
+    if not items:
+        raise UsageError("there is nothing to ask in waves")
     count = session.count or estimate
     parts = [mapped(item.parts, chunk_tokens, count) for item in items]
     waves = _Waves(session, load, asked, app, spent, watch, chunk_tokens)

@@ -453,7 +453,9 @@ class Dialect(NamedTuple):
         field."""
         if not self.effort:
             having = ", ".join(row.name for row in DIALECTS.values() if row.effort)
-            raise UsageError(f"reasoning={level}: {self.name} has no field for it; there is {having}")
+            raise UsageError(
+                f"reasoning={level}: {self.name} has no field for it; there is {having}"
+            )
         outer, *inner = self.effort
         if not inner:
             return {**body, outer: level}
