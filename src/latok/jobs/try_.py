@@ -117,7 +117,7 @@ def _arms(
         if word in ENGINES or shared is None:
             own = replace(asked, levers=setting.engine)
             shared = stack.enter_context(opened(word, own, watcher.say, top_logprobs=_LIKELIEST))
-        session = replace(shared, body={**shared.body, **setting.body})
+        session = setting.asks(shared)
         app, note = session.fit(asked.profile(asked.app), asked.scale)
         if note and not arms:
             watcher.say(note)
