@@ -8,7 +8,7 @@ budget cannot hold another level.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -79,6 +79,18 @@ def next_level(
     if _between(rows):
         return Stop(f"{reason}, and the budget of {budget:g} s is spent")
     return Stop(f"{reason}, and the levels that tell are close to each other")
+
+
+def next_same(
+    base: Sequence[tuple[Level, float]], done: Collection[int], left: float
+) -> Level | Stop:
+    """The next load for a setting that is held as its base was, for pairs: `base` has the loads in
+    the order in which they were held, each with the seconds that it took."""
+    waiting = [each for each in base if each[0].concurrency not in done]
+    if not waiting:
+        return Stop("measured at every load that its base was")
+    fits = next((level for level, cost in waiting if cost <= left or not done), None)
+    return fits or Stop("the budget holds no other load of its base's")
 
 
 def _window(latency: float, budget: float) -> float:

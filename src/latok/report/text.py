@@ -6,7 +6,7 @@ Percentiles come first, then how many requests they are from. Nothing is told by
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions
@@ -143,18 +143,27 @@ class PointTable:
         on_frontier: Sequence[str],
         knee: str | None = None,
         advised: str | None = None,
+        inferior: Set[str] = frozenset(),
     ) -> None:
         self.points = in_order(points)
         self.on_frontier, self.knee, self.advised = frozenset(on_frontier), knee, advised
+        self.inferior = inferior
 
     def marks(self, point: Point) -> str:
         return "".join(
             (
                 "★" if point.id == self.advised else " ",
                 "◆" if point.id == self.knee else " ",
-                "✗" if point.bent else "●" if point.id in self.on_frontier else " ",
+                self._place(point),
             )
         )
+
+    def _place(self, point: Point) -> str:
+        if point.bent:
+            return "✗"
+        if point.id in self.inferior:
+            return "○"
+        return "●" if point.id in self.on_frontier else " "
 
     def legend(self) -> str:
         """What the signs in the table mean; only those that are there."""
@@ -162,6 +171,7 @@ class PointTable:
             "★": "advised",
             "◆": "knee",
             "●": "frontier",
+            "○": "worse answers",
             "✗": "invalid: bent by the client",
         }
         seen = set("".join(map(self.marks, self.points)))
@@ -253,7 +263,11 @@ def print_map(map: Map, console: Console) -> None:
         console.print(Text(f"SLO {map.slo}"))
     console.print()
     table = PointTable(
-        map.points, on_frontier=map.frontier, knee=map.knee, advised=map.advice.point
+        map.points,
+        on_frontier=map.frontier,
+        knee=map.knee,
+        advised=map.advice.point,
+        inferior=map.inferior,
     )
     console.print(table)
     console.print(Text(table.legend(), style="dim"))
@@ -261,6 +275,8 @@ def print_map(map: Map, console: Console) -> None:
     advised, reasons = headline(map.advice)
     console.print(Text(printable(advised), style="bold"))
     console.print(Text(printable(reasons)))
+    for sentence in map.advice.levers:
+        console.print(_bullet(sentence))
     console.print()
     for line in map_lines(map):
         console.print(Text(line))
