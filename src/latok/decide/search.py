@@ -25,6 +25,8 @@ _SHARE = 1 / 12
 _MOST = 1 / 3
 # A window holds this many requests of each user at least.
 _TURNS = 1.5
+# A setting's window may be shorter than its base's by this share of it.
+_CUT = 0.5
 
 
 class Seen(NamedTuple):
@@ -84,13 +86,19 @@ def next_level(
 def next_same(
     base: Sequence[tuple[Level, float]], done: Collection[int], left: float
 ) -> Level | Stop:
-    """The next load for a setting that is held as its base was, for pairs: `base` has the loads in
-    the order in which they were held, each with the seconds that it took."""
+    """The next load for a setting that is held as its base was, for pairs: `base` has the loads,
+    the most telling first, each with the seconds that it took. Where there is not quite as much
+    left, the window is shorter."""
     waiting = [each for each in base if each[0].concurrency not in done]
     if not waiting:
         return Stop("measured at every load that its base was")
-    fits = next((level for level, cost in waiting if cost <= left or not done), None)
-    return fits or Stop("the budget holds no other load of its base's")
+    for level, cost in waiting:
+        shorter = max(cost - left, 0.0)
+        if shorter <= _CUT * level.seconds:
+            return level._replace(seconds=level.seconds - shorter)
+    if not done:
+        return waiting[0][0]
+    return Stop("the budget holds no other load of its base's")
 
 
 def _window(latency: float, budget: float) -> float:

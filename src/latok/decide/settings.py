@@ -24,7 +24,7 @@ _FIGURES = {
     "ttft": ("first token", False),
 }
 
-Effect = Literal["pays", "trades", "no gain"]
+Effect = Literal["pays", "trades", "costs", "unclear"]
 Answered = Mapping[int, Sequence[Graded]]  # by how many at a time
 
 
@@ -127,13 +127,14 @@ def _ratio_interval(ratio: float, one: Interval | None, other: Interval | None) 
 
 
 def effect(setting: Setting) -> Effect:
-    """`pays`: something is better beyond doubt, nothing is worse beyond doubt; `trades`: both."""
+    """`pays`: something is better beyond doubt, nothing is worse beyond doubt; `costs`: the other
+    way round; `trades`: both; `unclear`: neither."""
     signs = {
         _sign(gain.ci95, more_is_better=_FIGURES[name][1]) for name, gain in setting.gains.items()
     }
-    if 1 not in signs:
-        return "no gain"
-    return "trades" if -1 in signs else "pays"
+    if 1 in signs:
+        return "trades" if -1 in signs else "pays"
+    return "costs" if -1 in signs else "unclear"
 
 
 def _sign(interval: Interval | None, *, more_is_better: bool) -> int:
@@ -154,7 +155,7 @@ def kept_out(settings: Sequence[Setting]) -> frozenset[str]:
     return frozenset(
         id
         for each in settings
-        if not answers_hold(each) or effect(each) == "no gain"
+        if not answers_hold(each) or effect(each) in ("costs", "unclear")
         for id in each.points
     )
 
@@ -162,23 +163,22 @@ def kept_out(settings: Sequence[Setting]) -> frozenset[str]:
 def lever_sentences(settings: Sequence[Setting]) -> list[str]:
     """Which levers to turn and which not, each with what it did."""
     turn = [s for s in settings if answers_hold(s) and effect(s) == "pays"]
-    found = [f"Turn {each.name}: {effect_line(each)}" for each in turn]
-    if settings and not turn:
-        found.append(
-            "None of the levers tried pays without doubt: " + ", ".join(s.name for s in settings)
-        )
-    for each in settings:
-        if each not in turn:
-            found.append(f"{_instead(each)}{each.name}: {effect_line(each)}")
-    return found
+    others = [s for s in settings if s not in turn]
+    none = ["None of the levers tried pays beyond doubt"] if settings and not turn else []
+    return none + [f"{_advised(each)}: {effect_line(each)}" for each in (*turn, *others)]
 
 
-def _instead(setting: Setting) -> str:
+def _advised(setting: Setting) -> str:
+    found = effect(setting)
     if setting.inferior:
-        return "Not "
-    if not answers_hold(setting) and effect(setting) != "no gain":
-        return "Not before its answers are known: "
-    return "A matter of taste is " if effect(setting) == "trades" else "Not worth it is "
+        return f"Leave {setting.name}, it harms the answers"
+    if found == "costs":
+        return f"Leave {setting.name}"
+    if found == "unclear":
+        return f"Nothing is sure of {setting.name}"
+    if not answers_hold(setting):
+        return f"Not {setting.name} before it is known whether it harms the answers"
+    return f"{setting.name} trades" if found == "trades" else f"Turn {setting.name}"
 
 
 def effect_line(setting: Setting) -> str:
@@ -194,7 +194,9 @@ def effect_line(setting: Setting) -> str:
 def answers_line(setting: Setting) -> str:
     """What became of the answers, in a few words."""
     if setting.verdict is None:
-        return "answers not graded" + (", but by its design the same" if setting.lossless else "")
+        return "no pair of graded answers" + (
+            ", by its design they are the same" if setting.lossless else ""
+        )
     pairs = f"{setting.pairs} pairs"
     if setting.verdict == "inferior":
         return f"answers worse by {-100 * (setting.delta or 0.0):.1f} points ({pairs})"

@@ -290,7 +290,10 @@ class _Work:
             for each, window in zip(seen, windows, strict=True)
         ]
         done = {each.concurrency for each in self._all_seen(part, app)}
-        held = list(zip(levels, base.costs, strict=True))
+        at = self._advised(base)
+        held = sorted(
+            zip(levels, base.costs, strict=True), key=lambda each: each[0].concurrency != at
+        )
         return next_same(held, done, share - sum(part.costs))
 
     def _all_seen(self, part: Part, app: App) -> list[Seen]:
@@ -383,8 +386,6 @@ class _Work:
         """What a setting did, as far as it is measured."""
         base = self._base(part)
         ours, theirs = ([self._points[run] for run in p.runs] for p in (part, base))
-        advised = advise(part.app, theirs).point
-        at = next((p.load for p in theirs if p.id == advised), None)
         return setting_found(
             levers_of(part.setting),
             target=part.name,
@@ -393,9 +394,18 @@ class _Work:
             theirs=theirs,
             answers=self._answers(part),
             base_answers=self._answers(base),
-            at=at.concurrency if isinstance(at, Closed) else None,
+            at=self._advised(base),
             margin=self._asked.quality_margin,
             over=bool(part.stopped),
+        )
+
+    def _advised(self, part: Part) -> int | None:
+        """How many at a time one would ask of it, of the loads that it was measured at."""
+        points = [self._points[run] for run in part.runs]
+        advised = advise(part.app, points).point
+        return next(
+            (p.load.concurrency for p in points if p.id == advised and isinstance(p.load, Closed)),
+            None,
         )
 
     def _answers(self, part: Part) -> dict[int, list[Graded]]:

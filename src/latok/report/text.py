@@ -78,7 +78,10 @@ def target_line(point: Point) -> str:
 def target_names(points: Sequence[Point]) -> dict[str, str]:
     """By `target_line`, what to call each target: the shortest that tells them apart."""
     targets = {target_line(point): point.target for point in points}
-    for spelled in ([t.name for t in targets.values()], [t.model for t in targets.values()]):
+    every = targets.values()
+    # of one engine with levers turned, these: `openvino`, `kv_cache=u4`
+    turned = [t.name.partition(" ")[2] if "=" in t.name else t.name for t in every]
+    for spelled in (turned, [t.name for t in every], [t.model for t in every]):
         if all(spelled) and len(set(spelled)) == len(targets):
             return dict(zip(targets, map(printable, spelled), strict=True))
     return {line: line for line in targets}
@@ -312,8 +315,15 @@ def headline(advice: Advice) -> tuple[str, str]:
 
 def title(map: Map) -> str:
     """Which app on which targets."""
-    targets = " and ".join(target_names(map.points))
-    return f"{map.app} on {targets}" if targets else map.app
+    return f"{map.app} on {whereon(map)}" if map.points else map.app
+
+
+def whereon(map: Map) -> str:
+    """The targets as they are, and with how many settings."""
+    turned = {id for each in map.settings for id in each.points}
+    said = " and ".join(target_names([p for p in map.points if p.id not in turned]))
+    many = len(map.settings)
+    return f"{said}, and {many} setting{'s' * (many > 1)} of levers" if many else said
 
 
 def _bullet(text: str) -> Padding:
