@@ -23,19 +23,10 @@ from typing import Any
 
 import msgspec
 
-from latok.quality.tried import Delta, Setting, Tried
-from latok.report.tried import quality_sentences, row_of, settings_of
+from latok.quality.tried import Setting, Tried
+from latok.report.tried import quality_sentences, setting_rows, settings
 
 ROOT = Path(__file__).parent.parent
-_ROWS = (
-    "ttft.p50",
-    "tpot.p50",
-    "e2e.p50",
-    "throughput",
-    "capacity",
-    "input_tokens",
-    "output_tokens",
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +79,7 @@ def _run(command: str) -> Any:
 
 def _table(said: Any) -> Iterator[str]:
     tried = msgspec.convert(said, Tried)
-    for setting in settings_of(tried):
+    for setting in settings(tried):
         yield from _setting(setting)
     yield (
         f"{tried.requests} requests of each setting in {tried.rounds} rounds, "
@@ -97,37 +88,22 @@ def _table(said: Any) -> Iterator[str]:
 
 
 def _setting(setting: Setting) -> Iterator[str]:
-    yield f"| {setting.name} | without | with | ratio | 95 % interval | verdict |"
+    yield f"| {setting.name} | without | with | change | 95 % interval | verdict |"
     yield "|---|---:|---:|---:|---:|---|"
-    for name in _ROWS:
-        if name in setting.deltas and setting.deltas[name].without is not None:
-            yield _line(name, setting.deltas[name])
-    found = setting.quality
-    if found is not None:
-        low, high = found.ci95
-        yield (
-            f"| accuracy | {found.base.accuracy:.1%} | {found.with_.accuracy:.1%} | "
-            f"{100 * found.delta:+.1f} pt | {100 * low:+.1f} … {100 * high:+.1f} pt | "
-            f"{found.verdict} |"
-        )
+    for row in setting_rows(setting):
+        yield "| " + " | ".join(row[:6]) + " |"
     yield ""
     for sentence in quality_sentences(setting):
         yield f"- {sentence}"
     yield ""
 
 
-def _line(name: str, delta: Delta) -> str:
-    label, without, with_, ratio, interval, verdict, _ = row_of(name, delta)
-    return f"| {label} | {without} | {with_} | {ratio} | {interval} | {verdict} |"
-
-
 def _map(said: Any) -> Iterator[str]:
     yield f"> {said['advice']['text']}\n"
-    settings = said.get("settings") or []
-    if settings:
+    if tried := said.get("settings"):
         yield "| setting | answers | change of accuracy |"
         yield "|---|---|---:|"
-        for each in settings:
+        for each in tried:
             delta = each.get("delta")
             shown = "–" if delta is None else f"{100 * delta:+.1f} pt"
             yield f"| {each['name']} | {each.get('verdict') or '–'} | {shown} |"

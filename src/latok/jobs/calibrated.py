@@ -76,9 +76,7 @@ def suite_for(
     found = calibrate([task for task, _ in suite.tasks], ask, seed=suite.seed)
     sizes = {each.task: each.size for each in found}
     left_out = ", ".join(each.said for each in found if each.size is None)
-    tasks = tuple(
-        (task, size) for task, _ in suite.tasks if (size := sizes[task.name]) is not None
-    )
+    tasks = tuple((task, size) for task, _ in suite.tasks if (size := sizes[task.name]) is not None)
     if not tasks:
         raise UsageError(
             f"no task of {app.name} tells anything of this model: {left_out}; bring your own --items"
