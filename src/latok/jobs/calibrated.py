@@ -23,7 +23,7 @@ _CONCURRENCY = 8
 
 
 class Fitting(NamedTuple):
-    """A suite, and what finding it has spent: requests, tokens, US dollars, the probe's included."""
+    """A suite, and what finding it has spent: requests, tokens, US dollars, probe and all."""
 
     suite: Suite
     spent: tuple[int, int, float]
@@ -40,7 +40,8 @@ def suite_for(
     """The suite with each task at a size that tells most of this model, and without those that
     would tell nothing; a user's own items, and the embedded model, are as they are.
 
-    Raises TargetError if nothing answered, UsageError if no task is left, KeyboardInterrupt.
+    Where none is left all stay as they are, and that is said. Raises TargetError if nothing
+    answered, UsageError where too little may be spent, KeyboardInterrupt.
     """
     spent = (0, 0, session.probed())
     if suite.own or is_usual(session):
@@ -78,9 +79,11 @@ def suite_for(
     left_out = ", ".join(each.said for each in found if each.size is None)
     tasks = tuple((task, size) for task, _ in suite.tasks if (size := sizes[task.name]) is not None)
     if not tasks:
-        raise UsageError(
-            f"no task of {app.name} tells anything of this model: {left_out}; bring your own --items"
+        watcher.say(
+            f"no task of {app.name} tells anything of this model's answers: {left_out}; "
+            "bring your own with --items"
         )
+        return Fitting(suite, spent)
     watcher.say("sizes for this model: " + ", ".join(s.said for s in found if s.size is not None))
     if left_out:
         watcher.say(f"left out: {left_out}")

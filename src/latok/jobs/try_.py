@@ -15,6 +15,7 @@ from latok.analysis.compare import Stretch, stretch
 from latok.analysis.point import Point
 from latok.engines.table import ENGINES
 from latok.errors import InvalidError, TargetError, UsageError
+from latok.jobs.calibrated import Fitting, suite_for
 from latok.jobs.capacity import highest
 from latok.jobs.compare import read_side
 from latok.jobs.experiment import Experiment
@@ -25,7 +26,7 @@ from latok.jobs.runs import TRIED, read_graded, write_beside
 from latok.jobs.session import EMBEDDED, Session, command_line, new_folder, opened
 from latok.jobs.turned import Turned, turned
 from latok.quality.items import Graded
-from latok.quality.suite import Exam, Suite
+from latok.quality.suite import Exam
 from latok.quality.tried import Answers, Side, Tried, tried
 from latok.records import Closed
 from latok.wire.dialects import LOGPROBS
@@ -36,6 +37,7 @@ _CONCURRENCY = 8
 # The budget is cut into so many rounds, in each of which every setting is asked the same: fewer
 # leave much doubt of their own spread, more lose their time at their edges.
 _ROUNDS, _FEWEST = 8, 4
+_PATIENT = 3  # times the budget may be passed until there are two rounds that can be trusted
 _FLOOR = 3  # every such round base is asked twice
 _IDS = 50_000  # of a round's requests: each has prompts of its own, so that no cache knows them
 _LIKELIEST = 10  # first tokens whose log-probabilities are asked for, where the target gives them
@@ -84,7 +86,9 @@ def try_(asked: Experiment, watcher: Watcher | None = None) -> tuple[Tried, Path
     asked = replace(asked, runs=str(folder), concurrency=asked.concurrency or _CONCURRENCY)
     with ExitStack() as stack:
         arms = _arms(stack, word, settings, asked, watcher)
-        work = _Rounds(arms, suite, asked, watcher, folder)
+        base = arms[0]
+        fitting = suite_for(base.session, suite, base.app, base.maker, asked, watcher)
+        work = _Rounds(arms, fitting, asked, watcher, folder)
         work.warm_up()
         complete = work.run()
         capacities = {}
@@ -134,12 +138,13 @@ class _Rounds:
     def __init__(
         self,
         arms: Sequence[_Arm],
-        suite: Suite,
+        fitting: Fitting,
         asked: Experiment,
         watcher: Watcher,
         folder: Path,
     ) -> None:
-        self._arms, self._suite, self._asked, self._watcher = arms, suite, asked, watcher
+        self._arms, self._suite = arms, fitting.suite
+        self._asked, self._watcher = asked, watcher
         self._folder = folder
         share = 0.0 if arms[-1].setting.of_requests else _CAPACITY
         self._budget = (1.0 - share) * asked.budget
@@ -147,7 +152,7 @@ class _Rounds:
         self._load = Closed(asked.concurrency)
         self._requests = 2 * asked.concurrency  # of a round and a setting
         self._notes: list[str] = []
-        self._spent = (0, 0, sum(arm.session.probed() for arm in arms[:1]))
+        self._spent = fitting.spent
 
     def warm_up(self) -> None:
         """A round that is not compared: it warms all, and shows how many requests a round bears."""
@@ -171,7 +176,10 @@ class _Rounds:
         began, number, longest = time.monotonic(), 1, 0.0
         while True:
             left = self._budget - (time.monotonic() - began)
-            if left < longest and number > (_FEWEST if left > -self._budget else 2):
+            kept = len(self._arms[0].stretches)
+            # a few more than the budget bears, if else there was nothing to say
+            least = _FEWEST if left > -self._budget else 2 if left > -_PATIENT * self._budget else 0
+            if left < longest and kept >= least:
                 return True
             started = time.monotonic()
             arms = list(self._arms) if number % 2 else list(self._arms)[::-1]
@@ -191,9 +199,9 @@ class _Rounds:
                 self._notes.append(why)
                 return True
             longest = max(longest, time.monotonic() - started)
-            if number >= 2:
+            if len(self._arms[0].stretches) >= 2:
                 _write(self._folder, self.found({}))
-            if number >= _FEWEST and self._clear():
+            if len(self._arms[0].stretches) >= _FEWEST and self._clear():
                 return True
             number += 1
 

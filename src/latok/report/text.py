@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -286,6 +287,13 @@ def _slo(point: Point) -> str:
 # --- a map ---------------------------------------------------------------------------------------
 
 
+def bullet(text: str) -> Padding:
+    """One of several sentences."""
+    line = Table.grid(padding=(0, 1))
+    line.add_row(Text("·"), Text(printable(text)))
+    return Padding(line, (0, 0, 0, 2))
+
+
 def print_map(map: Map, console: Console) -> None:
     """The points, then what they say: the advice, why measuring stopped, where the report is."""
     console.print(Text(title(map), style="bold"))
@@ -306,7 +314,7 @@ def print_map(map: Map, console: Console) -> None:
     console.print(Text(printable(advised), style="bold"))
     console.print(Text(printable(reasons)))
     for sentence in map.advice.levers:
-        console.print(_bullet(sentence))
+        console.print(bullet(sentence))
     console.print()
     for line in map_lines(map):
         console.print(Text(line))
