@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from latok.analysis.capacity import Capacity
 from latok.analysis.compare import Stretch, stretch
+from latok.analysis.metrics import digest, point
 from latok.analysis.point import Point
 from latok.engines.table import ENGINES
 from latok.errors import InvalidError, TargetError, UsageError
@@ -22,13 +24,14 @@ from latok.jobs.experiment import Experiment
 from latok.jobs.graded import suite_asked
 from latok.jobs.map import Watcher
 from latok.jobs.measure import Held, failed, hold_point
-from latok.jobs.runs import TRIED, read_graded, write_beside
+from latok.jobs.runs import TRIED, opened_run, read_graded, write_beside
 from latok.jobs.session import EMBEDDED, Session, command_line, new_folder, opened
 from latok.jobs.turned import Turned, turned
+from latok.jobs.waves import Waves, in_waves
 from latok.quality.items import Graded
 from latok.quality.suite import Exam
 from latok.quality.tried import Answers, Side, Tried, tried
-from latok.records import Closed
+from latok.records import Closed, Usage
 from latok.wire.dialects import LOGPROBS
 from latok.workload.apps import App
 from latok.workload.prompts import PromptMaker
@@ -39,6 +42,8 @@ _CONCURRENCY = 8
 _ROUNDS, _FEWEST = 8, 4
 _PATIENT = 3  # times the budget may be passed until there are two rounds that can be trusted
 _FLOOR = 3  # every such round base is asked twice
+_GRADED = 0.5  # of the requests, where it was not said
+_ITEMS = 1000  # of a round at the most
 _IDS = 50_000  # of a round's requests: each has prompts of its own, so that no cache knows them
 _LIKELIEST = 10  # first tokens whose log-probabilities are asked for, where the target gives them
 _CAPACITY = 0.35  # share of the budget in which the capacities are searched
@@ -68,6 +73,23 @@ class _Arm:
         )
 
 
+class _Turn(NamedTuple):
+    """One setting in one round. `failed`: why nothing was answered, empty if something was."""
+
+    graded: list[Graded]
+    point: Point
+    stretch: Stretch
+    ended: str
+    why: str
+    failed: str
+
+
+def _add(kept: list[Graded], more: Sequence[Graded]) -> None:
+    """A user's few items are asked again and again; the first answer counts."""
+    known = {each.item for each in kept}
+    kept += [each for each in more if each.item not in known]
+
+
 def try_(asked: Experiment, watcher: Watcher | None = None) -> tuple[Tried, Path, bool]:
     """Turns levers and measures with and without; says where it lies and whether it ran to its end.
 
@@ -93,7 +115,9 @@ def try_(asked: Experiment, watcher: Watcher | None = None) -> tuple[Tried, Path
         complete = work.run()
         capacities = {}
         if complete and app.slo.clauses and not settings[-1].of_requests:
-            search = replace(asked, budget=_CAPACITY * asked.budget, concurrency=None)
+            search = replace(
+                asked, budget=_CAPACITY * asked.budget, concurrency=None, graded=None, items=None
+            )
             ends = [arms[0], arms[-1]]
             found, complete = highest([arm.session for arm in ends], search, watcher, folder)
             capacities = {a.setting.name: c for a, c in zip(ends, found, strict=True)}
@@ -158,11 +182,11 @@ class _Rounds:
         """A round that is not compared: it warms all, and shows how many requests a round bears."""
         began = time.monotonic()
         for arm in self._arms:
-            held = self._hold(arm, 0)
-            if not held.point.counts.ok and held.ended != "interrupted":
-                raise TargetError(failed(held))
-            if held.ended == "interrupted":
+            turn = self._turn(arm, 0)
+            if turn.ended == "interrupted":
                 raise KeyboardInterrupt
+            if turn.failed:
+                raise TargetError(turn.failed)
         took = (time.monotonic() - began) / len(self._arms)
         rounds = _ROUNDS + _ROUNDS // _FLOOR / len(self._arms)
         wanted = self._budget / (len(self._arms) * rounds)
@@ -173,6 +197,17 @@ class _Rounds:
 
     def run(self) -> bool:
         """Rounds until all is clear or the budget is spent; False if it was interrupted."""
+        try:
+            complete = self._run()
+        except KeyboardInterrupt:  # between two turns
+            complete = False
+        if not complete:
+            if len(self._arms[0].stretches) < 2:
+                raise KeyboardInterrupt
+            self._notes.append("interrupted before the budget was spent")
+        return complete
+
+    def _run(self) -> bool:
         began, number, longest = time.monotonic(), 1, 0.0
         while True:
             left = self._budget - (time.monotonic() - began)
@@ -185,17 +220,13 @@ class _Rounds:
             arms = list(self._arms) if number % 2 else list(self._arms)[::-1]
             names = ", then ".join(arm.setting.name for arm in arms)
             self._watcher.level(f"round {number}: {names}", "", longest, max(left, 0.0))
-            helds = [self._hold(arm, number) for arm in arms]
-            if any(held.ended == "interrupted" for held in helds):
-                if number < 2:
-                    raise KeyboardInterrupt
-                self._notes.append("interrupted before the budget was spent")
+            turns = [self._turn(arm, number) for arm in arms]
+            if any(turn.ended == "interrupted" for turn in turns):
                 return False
-            self._keep(arms, helds)
+            self._keep(arms, turns)
             if number % _FLOOR == 0:
-                again = self._hold(self._arms[0], number)
-                self._arms[0].floor += read_graded(Path(again.point.run))
-            if why := next((held.why for held in helds if held.why), ""):
+                _add(self._arms[0].floor, self._turn(self._arms[0], number).graded)
+            if why := next((turn.why for turn in turns if turn.why), ""):
                 self._notes.append(why)
                 return True
             longest = max(longest, time.monotonic() - started)
@@ -205,17 +236,54 @@ class _Rounds:
                 return True
             number += 1
 
-    def _hold(self, arm: _Arm, number: int) -> Held:
-        assert self._asked.concurrency is not None
-        whole = arm.setting.of_requests
-        share = 1.0 if whole else self._asked.graded or 0.5
+    def _turn(self, arm: _Arm, number: int) -> _Turn:
+        # where requests are changed, all that is asked must be known by its parts
+        whole = any(each.setting.of_requests for each in self._arms)
         exam = Exam(
             suite=self._suite,
-            share=share,
-            start=0 if self._suite.own else 1000 * number,
+            share=1.0 if whole else self._asked.graded or _GRADED,
+            start=_ITEMS * number,
             change=arm.setting.change(arm.session.count),
             top_logprobs=_LIKELIEST if LOGPROBS in arm.session.found.accepts else 0,
         )
+        return self._waves(arm, exam) if arm.setting.part_tokens else self._hold(arm, exam, number)
+
+    def _waves(self, arm: _Arm, exam: Exam) -> _Turn:
+        """A turn whose items are each asked in two waves."""
+        items = [item for n in range(self._requests) if (item := exam.item(n)) is not None]
+        done = in_waves(
+            arm.session,
+            items,
+            arm.setting.part_tokens,
+            self._load,
+            asked=self._asked,
+            app=arm.app,
+            spent=self._spent,
+            watch=self._watcher.progress,
+        )
+        self._spend(done)
+        manifest, _ = opened_run(done.folder)
+        # what came before its last request is in an item's times; its tokens are those of all
+        records = [
+            msgspec.structs.replace(
+                each.record,
+                usage=Usage(prompt_tokens=each.input_tokens, completion_tokens=each.output_tokens),
+            )
+            for each in done.items
+        ]
+        if records:
+            ends = min(r.due for r in records), max(r.closed_at or r.due for r in records)
+            manifest = msgspec.structs.replace(manifest, window=ends)
+        return _Turn(
+            graded=[each.graded for each in done.items],
+            point=point(manifest, records, run=str(done.folder)),
+            stretch=stretch(manifest, [digest(each) for each in records], str(arm.app.slo)),
+            ended=done.ended,
+            why=done.why,
+            failed="" if records else f"no item was answered in two waves: {done.why}",
+        )
+
+    def _hold(self, arm: _Arm, exam: Exam, number: int) -> _Turn:
         held = hold_point(
             arm.session,
             arm.app,
@@ -230,22 +298,33 @@ class _Rounds:
             ids=number * _IDS,
             exam=exam,
         )
-        requests, tokens, usd = self._spent
-        self._spent = requests + held.requests, tokens + held.tokens, usd + held.usd
-        return held
+        self._spend(held)
+        folder = Path(held.point.run)
+        manifest, requests = read_side(folder)
+        return _Turn(
+            graded=read_graded(folder),
+            point=held.point,
+            stretch=stretch(manifest, requests, str(arm.app.slo)),
+            ended=held.ended,
+            why=held.why,
+            failed="" if held.point.counts.ok else failed(held),
+        )
 
-    def _keep(self, arms: Sequence[_Arm], helds: Sequence[Held]) -> None:
+    def _spend(self, more: Held | Waves) -> None:
+        requests, tokens, usd = self._spent
+        self._spent = requests + more.requests, tokens + more.tokens, usd + more.usd
+
+    def _keep(self, arms: Sequence[_Arm], turns: Sequence[_Turn]) -> None:
         """Takes a round: the answers in any case, the times if all of them can be trusted."""
-        for arm, held in zip(arms, helds, strict=True):
-            arm.graded += read_graded(Path(held.point.run))
-        trouble = [why for held in helds for why in held.point.instrument.why]
+        for arm, turn in zip(arms, turns, strict=True):
+            _add(arm.graded, turn.graded)
+        trouble = [why for turn in turns for why in turn.point.instrument.why]
         if trouble:
             self._notes.append(f"the times of a round are left out: {trouble[0]}")
             return
-        for arm, held in zip(arms, helds, strict=True):
-            manifest, requests = read_side(Path(held.point.run))
-            arm.stretches.append(stretch(manifest, requests, str(arm.app.slo)))
-            arm.points.append(held.point)
+        for arm, turn in zip(arms, turns, strict=True):
+            arm.stretches.append(turn.stretch)
+            arm.points.append(turn.point)
 
     def _clear(self) -> bool:
         found = self.found({}, over=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from latok.engines.table import ENGINES, EngineLever, parse_levers
 from latok.errors import UsageError
 from latok.jobs.session import Session
-from latok.levers.requests import REQUEST_LEVERS, Change, Count, change
+from latok.levers.requests import MAP_REDUCE, REQUEST_LEVERS, Change, Count, change
 from latok.wire.dialects import EFFORTS
 from latok.workload.prompts import estimate
 
@@ -30,6 +30,12 @@ class Turned:
     def of_requests(self) -> bool:
         """Whether it changes what is asked: then all that is asked must be known by its parts."""
         return bool(self.requests)
+
+    @property
+    def part_tokens(self) -> int:
+        """Of `context=map_reduce:TOKENS`; 0 where the context is not asked in parts."""
+        said = dict(self.requests).get("context", "")
+        return int(said.removeprefix(MAP_REDUCE)) if said.startswith(MAP_REDUCE) else 0
 
     def change(self, count: Count | None) -> Change:
         """What it makes of a request's parts."""

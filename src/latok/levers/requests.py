@@ -13,6 +13,7 @@ from latok.levers.output_budget import limited
 from latok.levers.prefix_order import ordered
 from latok.workload.parts import Parts
 
+MAP_REDUCE = "map_reduce:"
 Count = Callable[[list[str]], list[int]]
 Change = Callable[[Parts], Parts]
 
@@ -20,6 +21,9 @@ Change = Callable[[Parts], Parts]
 def _context(value: str, count: Count) -> Change:
     how, _, budget = value.partition(":")
     if how == "whole":
+        return unchanged
+    if value.startswith(MAP_REDUCE):  # not one request any more: `latok.jobs.waves` asks it
+        _whole("context", budget)
         return unchanged
     if how != "bm25":
         raise UsageError(f"context is whole, bm25:TOKENS or map_reduce:TOKENS, not '{value}'")
