@@ -155,8 +155,8 @@ def report(
 ) -> None:
     """Write the HTML report of what is stored: one file, nothing from elsewhere.
 
-    Maps, runs, capacities, comparisons and trials, several in one page; or with --compare two runs or maps
-    and more, the others judged against the first.
+    Maps, runs, capacities, comparisons and trials, several in one page; or with --compare two runs
+    or maps and more, the others judged against the first.
 
     Examples:
 
