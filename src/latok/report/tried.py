@@ -82,10 +82,10 @@ def _print_setting(setting: Setting, console: Console) -> None:
     console.print()
     console.print(Text(printable(setting.name), style="bold"))
     cells = [(f"{row.name} {row.unit}".strip(), *row[2:]) for row in setting_rows(setting)]
-    headings = ("", "without", "with", "change", "95 % interval", "verdict", "more requests")
+    headings = ["", "without", "with", "change", "95 % interval", "verdict", "more requests"]
     breadth = [max(map(len, column)) + 2 for column in zip(headings, *cells, strict=True)]
     if sum(breadth) - 2 > console.width or not any(row[-1] for row in cells):
-        headings = headings[:-1]
+        headings.pop()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
         left = heading in ("", "verdict")
