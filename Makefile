@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types unit engines docs bench long clean
+.PHONY: demo test lint types unit engines docs worked bench long clean
 .DELETE_ON_ERROR:
 
 # Sets up, then runs the main job on the embedded real model; leaves a report.
@@ -36,6 +36,10 @@ long: .venv/dev
 # The README's and the documentation's commands and examples, run.
 docs: .venv/dev
 	$(BIN)/python docs/run.py
+
+# Writes the worked pages of the documentation anew, all figures measured; half an hour.
+worked: .venv/dev
+	$(BIN)/python docs/worked.py
 
 # Our own cost and error, and what the searches find; half an hour. What each shows stands in its file.
 BENCHMARKS := driver_error driver_cost schedule starved memory engine_overhead compare_power \

@@ -14,6 +14,7 @@ import pytest
 
 import latok
 from latok.cli import main
+from latok.levers.table import LEVERS, WHERE
 
 
 @pytest.fixture
@@ -55,6 +56,9 @@ def website() -> Iterator[str]:
         ("map http://127.0.0.1:99999", "the port"),
         ("map openvino kv_cache=u3", "kv_cache is one of f16, u8, u4, not 'u3'"),
         ("map openvino warp=9", "openvino has no lever 'warp'"),
+        ("levers kv_cash", "no lever 'kv_cash'; there are batch_limit, step_tokens"),
+        ("levers --engine vlm", "no engine 'vlm' in the table; there are openvino, llamacpp"),
+        ("levers cache_eviction --engine vllm", "vllm has no cache_eviction that we know of"),
         ("map http://127.0.0.1:1 kv_cache=u4", "is a lever of an engine that latok starts"),
         ("map --input-tokens many", "many"),
         ("map --frobnicate", "--frobnicate"),
@@ -136,6 +140,57 @@ def test_json_is_one_object_with_a_schema(command: str, capsys: pytest.CaptureFi
     assert main([command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == f"latok.{command}/1"
     assert main([command]) == 0
+
+
+def test_levers_lists_each_under_where_it_is_turned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["levers"]) == 0
+    said = capsys.readouterr().out
+    titles = [said.index(title) for title in WHERE.values()]
+    assert titles == sorted(titles)
+    for row in LEVERS.values():
+        at = said.index(f"\n  {row.name} ")
+        assert titles[list(WHERE).index(row.where)] < at
+
+
+def test_levers_of_one_name_says_what_to_expect_and_every_engine_s_flag(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["levers", "speculation"]) == 0
+    said = capsys.readouterr().out
+    for part in ("--speculative-config", "--spec-type", "prompt_lookup", "claimed: up to 2.8"):
+        assert part in said
+    assert main(["levers", "weights"]) == 0
+    said = capsys.readouterr().out
+    assert "Made here" in said
+    assert "w3_sim" in said
+
+
+def test_levers_of_one_engine_are_those_it_has_and_no_flag_is_cut_short(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["levers", "--engine", "openvino"]) == 0
+    said = capsys.readouterr().out
+    assert "…" not in said
+    assert "cache_eviction" in said
+    assert main(["levers", "--engine", "vllm"]) == 0
+    said = capsys.readouterr().out
+    assert "--max-num-seqs" in said
+    assert "cache_eviction" not in said
+
+
+def test_levers_json_has_the_flag_the_values_and_the_effects(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["levers", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["levers"]
+    assert [row["name"] for row in rows] == list(LEVERS)
+    assert main(["levers", "kv_cache", "--engine", "openvino", "--json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)["levers"]
+    assert list(row["engines"]) == ["openvino"]
+    assert row["engines"]["openvino"]["spelling"] == "KV_CACHE_PRECISION"
+    assert row["engines"]["openvino"]["choices"] == ["f16", "u8", "u4"]
+    assert {effect["grade"] for effect in row["effects"]} == {"measured", "claimed"}
 
 
 def test_every_figure_of_an_app_names_its_source(capsys: pytest.CaptureFixture[str]) -> None:

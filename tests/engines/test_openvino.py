@@ -243,6 +243,20 @@ def test_a_client_that_leaves_is_gone_from_the_engine_at_once(client: Client) ->
     assert client.metrics()["latok:steps_total"] == steps
 
 
+def test_a_request_whose_prompt_is_being_read_runs_and_does_not_wait(client: Client) -> None:
+    asked = {"prompt": "one two three four " * 1000, "max_tokens": 1}
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(client.call, "POST", "/v1/completions", asked)
+        seen = []
+        while not reading.done():
+            look = client.metrics()
+            seen.append((look["latok:requests_running"], look["latok:requests_waiting"]))
+    assert reading.result()[0] == 200
+    assert seen.count((1, 0)) >= 3
+    # at most as it comes, while the order goes from one process to the other
+    assert seen.count((0, 1)) <= 0.2 * seen.count((1, 0))
+
+
 def test_a_full_queue_answers_429_and_when_to_come_back(client: Client) -> None:
     asked = {**COLOURS, "max_tokens": 32, "ignore_eos": True}
     with ThreadPoolExecutor(16) as pool:

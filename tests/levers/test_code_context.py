@@ -6,6 +6,8 @@ import ast
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from latok.errors import UsageError
 from latok.levers.code_context import selected
@@ -111,6 +113,38 @@ class A(Base):
 def test_what_is_asked_about_is_never_cut() -> None:
     text = "def f(a):\n    return [a + 1, a + 2, a + 3, a + 4, a + 5]\n"
     assert text.strip() in in_file(text, "Explain f(a)", budget=1)
+
+
+BROKEN = (
+    "def f(x:\n    return [x, 1]\nstray line\nclass A:\n    def m(self):\n        return f(2)\n"
+)
+
+
+@pytest.mark.parametrize("asked", ["`f`", "What does f(1) return?", "A.m", "the stray thing"])
+def test_a_file_that_does_not_parse_is_kept_whole_if_it_is_asked_about(asked: str) -> None:
+    assert BROKEN in in_file(BROKEN, asked, budget=1)
+
+
+def test_a_file_that_does_not_parse_goes_if_another_is_asked_about() -> None:
+    sound = "def sound(a):\n    return a\n"
+    files = (Piece("file", BROKEN * 20, name="a.py"), Piece("file", sound, name="b.py"))
+    parts = Parts(pieces=(*files, Piece("question", "`sound`?")), max_tokens=9)
+    (kept,) = selected(parts, 30, estimate).of("file")
+    assert sound.strip() in kept.text
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**9), st.text(alphabet="()[]:=.,*'\"\n \\@ximport", max_size=4))
+def test_of_a_file_broken_anywhere_the_named_function_is_there(at: int, noise: str) -> None:
+    text = files_of("textwrap")["textwrap.py"]
+    head = "    def fill(self, text):"
+    place = at % len(text)
+    if abs(place - text.index(head)) < len(head) + 10:
+        place = 0
+    broken = text[:place] + noise + text[place + 1 :]
+    pieces = (Piece("file", broken, name="textwrap.py"), Piece("question", "`fill`"))
+    after = selected(Parts(pieces=pieces, max_tokens=9), 300, estimate)
+    assert any(head in piece.text for piece in after.of("file"))
 
 
 def test_statements_of_one_line_are_kept_together() -> None:

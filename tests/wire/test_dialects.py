@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latok.errors import UsageError
 from latok.records import Message, Record, Request, Usage
 from latok.wire.capture import Capture, pack_read, record_of
 from latok.wire.dialects import DIALECTS, LOGPROBS, dialect_named
@@ -109,6 +111,49 @@ def test_log_probabilities_are_asked_for_by_who_wants_them_of_who_gives_them(nam
     assert (body(asking, gives) != body(plain, gives)) == (LOGPROBS in dialect.extras)
     top = {"tgi": 5}.get(name, 20)  # no more than what is taken
     assert (f":{top}" in body(asking, gives)) == (LOGPROBS in dialect.extras)
+
+
+SENT: dict[str, tuple[bool, dict[str, Any] | None]] = {  # can it be whole; how much to think
+    "openai-chat": (True, {"reasoning_effort": "low"}),
+    "openai-completions": (True, None),
+    "openai-responses": (True, {"reasoning": {"effort": "low"}}),
+    "anthropic": (True, {"output_config": {"effort": "low"}}),
+    "ollama-chat": (True, {"think": "low"}),
+    "ollama-generate": (True, {"think": "low"}),
+    "llamacpp": (True, None),
+    "tgi": (False, None),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_request_for_a_whole_answer_says_nothing_of_streams(name: str) -> None:
+    dialect = dialect_named(name)
+    request = Request(id=0, prompt="why?", prompt_tokens=3, max_tokens=40)
+    body = dialect.body(request, "m", set(dialect.extras))
+    whole, _ = SENT[name]
+    if not whole:
+        with pytest.raises(UsageError, match="always streams"):
+            dialect.unstreamed(body)
+        return
+    streamed = {word: value for word, value in body.items() if not word.startswith("stream")}
+    assert dialect.unstreamed(body) == {**streamed, "stream": False}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_how_much_to_think_is_said_as_the_api_has_it(name: str) -> None:
+    dialect = dialect_named(name)
+    _, effort = SENT[name]
+    body = dialect.body(Request(id=0, prompt="why?", prompt_tokens=3, max_tokens=40), "m", set())
+    if effort is None:
+        with pytest.raises(UsageError, match="has no field"):
+            dialect.with_effort(body, "low")
+        return
+    assert dialect.with_effort(body, "low") == {**body, **effort}
+    # what the user sends in the same object stays
+    ((outer, inner),) = effort.items()
+    if isinstance(inner, dict):
+        more = {outer: {"summary": "auto"}}
+        assert dialect.with_effort(more, "low") == {outer: {"summary": "auto", **inner}}
 
 
 def test_only_the_first_tokens_probabilities_are_kept() -> None:

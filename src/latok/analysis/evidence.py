@@ -91,7 +91,12 @@ def of_told(joined: Sequence[Joined]) -> tuple[Fitted, ...]:
         if tokens is not None and tokens > 1 and "decode" in each.said.after:
             decode.append((tokens - 1, each.said.after["decode"]))
     found = (("prefill", prefill), ("decode", decode))
-    return tuple(_through_nothing(name, rows) for name, rows in found if len(rows) > 2)
+    # of one length nothing shows that time grows with it
+    return tuple(
+        _through_nothing(name, rows)
+        for name, rows in found
+        if len(rows) > 2 and len({x for x, _ in rows}) > 1
+    )
 
 
 def _through_nothing(name: str, rows: Sequence[tuple[float, float]]) -> Fitted:

@@ -23,7 +23,8 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """Where to run. `point`: its id, None where none can be advised. `why`: a sentence each.
 
     `headroom`: the share by which the load may still grow before the SLO or the end of what was
-    measured; None where that is not known.
+    measured; None where that is not known. `levers`: of each setting that was tried, whether to
+    turn it and what it did.
     """
 
     app: str
@@ -31,6 +32,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     why: tuple[str, ...]
     headroom: float | None
     text: str
+    levers: tuple[str, ...] = ()
 
 
 class Saturation(msgspec.Struct, frozen=True):
@@ -41,9 +43,48 @@ class Saturation(msgspec.Struct, frozen=True):
     point: str
 
 
+class Gain(msgspec.Struct, frozen=True):
+    """A figure with a setting ÷ the same without, at the same load, with its 95 % interval."""
+
+    ratio: float
+    ci95: Interval | None
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """Levers that were turned, against the same target without (`base`), as far as was measured.
+
+    `target`: how its `points` (ids) name it. `lossless`: by its design it changes no answer.
+    `gains` at `load`, by `speed` and `ttft` (medians) and `throughput`. `verdict`: whether the
+    answers are worse by more than `margin`, from `pairs` of graded ones, None where there are none;
+    `delta` and `ci95`: with − without, in scores from 0 to 1; `needed`: about how many pairs more
+    would decide; `why`: the verdict in words.
+    """
+
+    name: str
+    levers: dict[str, str]
+    target: str
+    base: str
+    lossless: bool
+    points: tuple[str, ...]
+    load: str
+    gains: dict[str, Gain]
+    margin: float
+    verdict: Literal["non-inferior", "inferior", "inconclusive"] | None = None
+    delta: float | None = None
+    ci95: Interval | None = None
+    pairs: int = 0
+    needed: int | None = None
+    why: str = ""
+
+    @property
+    def inferior(self) -> bool:
+        return self.verdict == "inferior"
+
+
 class Map(msgspec.Struct, frozen=True, kw_only=True):
     """What `latok map` found. `stopped`: why it measured no further. `knee_ci`: between which loads
-    of the knee's target it lies, 95 %. `saturation`: the most that any load brought."""
+    of the knee's target it lies, 95 %. `saturation`: the most that any load brought. `settings`:
+    levers that were turned; the points of those with worse answers are on no frontier."""
 
     app: str
     slo: str
@@ -54,11 +95,22 @@ class Map(msgspec.Struct, frozen=True, kw_only=True):
     knee_ci: Interval | None = None
     saturation: Saturation | None = None
     advice: Advice
+    settings: tuple[Setting, ...] = ()
     stopped: str
     notes: tuple[str, ...] = ()
     command: str = ""
     report: str = ""
     schema: str = "latok.map/1"
+
+    @property
+    def inferior(self) -> frozenset[str]:
+        """Ids of the points whose answers are worse than those of the same target as it was."""
+        return worse(self.settings)
+
+
+def worse(settings: Sequence[Setting]) -> frozenset[str]:
+    """Ids of the points of settings that are inferior."""
+    return frozenset(id for each in settings if each.inferior for id in each.points)
 
 
 def frontier(points: Sequence[Point], axes: Sequence[Axis] = AXES) -> list[Point]:

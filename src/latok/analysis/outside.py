@@ -11,6 +11,11 @@ from latok.analysis.laws import Claim, Laws, Level
 from latok.analysis.told import Whole
 from latok.records import Closed, Target
 
+_ALONE = (
+    "the probes came to no load of more than one at a time: queueing and batching are not told; "
+    "a higher -c or a longer --budget reaches them"
+)
+
 
 def explanation(target: Target, laws: Laws, claims: Sequence[Claim], *, run: str) -> Explanation:
     """Where the latency of typical requests goes at each load that was probed; nobody tells of slow
@@ -28,6 +33,7 @@ def explanation(target: Target, laws: Laws, claims: Sequence[Claim], *, run: str
         loads=loads,
         inferred=laws,
         claims=tuple(claims),
+        notes=(_ALONE,) if {level.concurrency for level in laws.levels} == {1} else (),
     )
 
 

@@ -10,17 +10,10 @@ from rich.markup import escape
 from latok.cli.app import app
 from latok.cli.options import Json
 from latok.cli.saying import new_table, page, print_json
-from latok.engines.table import ENGINES as STARTED
-from latok.engines.table import EngineLever
+from latok.engines.table import lever_of
 from latok.errors import UsageError
 from latok.levers.spelling import ENGINES, spelt
-from latok.levers.table import LEVERS, Lever, lever_named
-
-_WHERE = {
-    "engine": "At an engine's start",
-    "request": "In each request",
-    "client": "In the client that sends",
-}
+from latok.levers.table import LEVERS, WHERE, Lever, lever_named
 
 
 @app.command(rich_help_panel="What there is")
@@ -70,19 +63,13 @@ def _json_of(lever: str, engine: str) -> dict[str, Any] | None:
     """`spelling` and whether that is sure; what it takes, of an engine that latok starts."""
     if (spelling := spelt(lever, engine)) is None:
         return None
-    own = _own(lever, engine)
+    own = lever_of(engine, lever)
     taken = {"default": own.default, "choices": own.choices, "remark": own.remark} if own else {}
     return {"spelling": spelling.text, "sure": spelling.sure, **taken}
 
 
-def _own(lever: str, engine: str) -> EngineLever | None:
-    """As latok turns it at an engine that it starts; None where it does not."""
-    rows = STARTED[engine].levers if engine in STARTED else ()
-    return next((row for row in rows if row.name == lever), None)
-
-
 def _print_all(rows: list[Lever], engine: str | None) -> None:
-    for where, title in _WHERE.items():
+    for where, title in WHERE.items():
         group = [row for row in rows if row.where == where]
         if not group:
             continue
@@ -93,20 +80,13 @@ def _print_all(rows: list[Lever], engine: str | None) -> None:
                 same = "the same" if row.lossless else "change"
                 table.add_row(f"[bold]{row.name}[/]", row.what, row.trades, same)
         else:
-            table = new_table("lever", f"how {engine} spells it", "latok gives it")
+            table = _folding("lever", f"how {engine} spells it", "latok gives it")
             for row in group:
+                own = lever_of(engine, row.name)
                 spelling = escape(str(spelt(row.name, engine)))
-                table.add_row(f"[bold]{row.name}[/]", spelling, _taken(row.name, engine))
+                table.add_row(f"[bold]{row.name}[/]", spelling, own.taken if own else "")
         page().print(table)
     page().print("All of one, with what to expect and each engine's flag: latok levers NAME")
-
-
-def _taken(lever: str, engine: str) -> str:
-    own = _own(lever, engine)
-    if own is None:
-        return ""
-    choices = ", ".join(own.choices)
-    return f"{choices} (default {own.shown})" if choices else f"default {own.shown}"
 
 
 def _print_one(row: Lever, engines: list[str]) -> None:
@@ -114,7 +94,7 @@ def _print_one(row: Lever, engines: list[str]) -> None:
     console.print(f"[bold]{row.name}[/]: {row.what}")
     same = "the same, up to what batching alone changes" if row.lossless else "may change"
     for title, text in (
-        ("where", _WHERE[row.where].lower()),
+        ("where", WHERE[row.where].lower()),
         ("values", row.values),
         ("trades", row.trades),
         ("moves", ", ".join(row.moves)),
@@ -126,12 +106,12 @@ def _print_one(row: Lever, engines: list[str]) -> None:
         console.print("no figure that we would repeat: measure it")
     for effect in row.effects:
         console.print(f"{effect.grade}: {escape(effect.says)} ({escape(effect.source)})")
-    table = new_table("engine", "its spelling", "latok gives it", "remark")
+    table = _folding("engine", "its spelling", "latok gives it", "remark")
     for each in engines:
         if spelling := spelt(row.name, each):
-            own = _own(row.name, each)
-            cells = (escape(str(spelling)), _taken(row.name, each), own.remark if own else "")
-            table.add_row(f"[bold]{each}[/]", *cells)
+            own = lever_of(each, row.name)
+            cells = (own.taken, own.remark) if own else ()
+            table.add_row(f"[bold]{each}[/]", escape(str(spelling)), *cells)
     if table.row_count:
         console.print()
         console.print(table)
@@ -139,6 +119,14 @@ def _print_one(row: Lever, engines: list[str]) -> None:
         console.print("?: as we recall it, found in no source or documentation")
     if row.name == "weights":
         _print_variants()
+
+
+def _folding(*columns: str) -> Any:
+    """A table that cuts no flag short, however narrow the terminal."""
+    table = new_table(*columns)
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
 
 
 def _print_variants() -> None:

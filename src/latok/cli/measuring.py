@@ -56,6 +56,15 @@ def map(  # the command's name, not the builtin
     highest: Annotated[
         str | None, option("Never more than this many at a time.", HOW, default="256")
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        option(
+            "Also try the engine with these levers turned, such as 'kv_cache=u4 batch_limit=8' "
+            "(repeatable); or auto: what is promising for the app.",
+            HOW,
+            "--levers",
+        ),
+    ] = None,
     dry_run: DryRun = False,
     precision: Precision = None,
     markdown: Markdown = None,
@@ -73,11 +82,15 @@ def map(  # the command's name, not the builtin
     SLO is far gone, then in between. Ctrl-C keeps what was measured; [bold]--resume last[/bold]
     goes on.
 
+    With [bold]--levers[/bold] each setting gets its share of the budget at the loads of the engine
+    as it is, a part of the answers is graded, and the advice says which levers to turn.
+
     Examples:
 
       latok map --app chat --budget 2m
       latok map http://127.0.0.1:8000 --app agent
       latok map openvino kv_cache=u4 batch_limit=8
+      latok map openvino --levers auto --budget 10m
       latok map https://api.example.com --key-env API_KEY --model m --scale 0.2
     """
     from latok.jobs.map import map_

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from latok.analysis.cost import dollars
 from latok.analysis.explain import Finding
-from latok.analysis.frontier import Advice, frontier, knee
+from latok.analysis.frontier import Advice, Setting, frontier, knee
 from latok.analysis.point import Point, value_of
+from latok.decide.settings import kept_out, lever_sentences
 from latok.records import Closed
 from latok.workload.slo import Clause, parse_slo
 
@@ -51,17 +54,24 @@ def _share_holds(point: Point, n: int) -> bool:
 
 
 def advise(
-    app: str, points: Sequence[Point], found: Mapping[str, Sequence[Finding]] | None = None
+    app: str,
+    points: Sequence[Point],
+    found: Mapping[str, Sequence[Finding]] | None = None,
+    settings: Sequence[Setting] = (),
 ) -> Advice:
     """The operating point for `app`: of those within the SLO, the one that serves most. `found`: by
-    a point's id, where its latency goes and what would help, as far as that is known."""
-    valid = sorted((p for p in points if p.valid and p.counts.ok), key=_load)
+    a point's id, where its latency goes and what would help, as far as that is known. `settings`:
+    levers that were turned; of each it is said what that did, and it is advised only if that is
+    sure and its answers hold."""
+    out = kept_out(settings)
+    valid = sorted((p for p in points if p.valid and p.counts.ok and p.id not in out), key=_load)
     if not valid:
         why = "no valid point was measured"
         return Advice(app=app, point=None, why=(why,), headroom=None, text=f"No advice: {why}.")
     within = [p for p in valid if stands(p) is not False]
     known = found or {}
-    return _within(app, valid, within, known) if within else _without(app, valid, known)
+    told = _within(app, valid, within, known) if within else _without(app, valid, known)
+    return msgspec.structs.replace(told, levers=tuple(lever_sentences(settings)))
 
 
 def _largest(findings: Sequence[Finding], whole: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ _MORE = 0.1  # by so much more of a slow request's time, it has a finding of its
 _SLOWEST = 0.1  # share of the requests that are called slow
 _FEWEST = 40  # requests, below which nothing is compared
 _SURE = 0.05  # chance of one false finding among all that are looked at
+_LEAST_GAIN = 0.01  # share of a slow request's time from which its having more is worth a word
 _APART = 0.2  # beyond ½: how much more often than not a slow request has more of it
 
 # What addresses a part, the strongest first.
@@ -141,7 +142,7 @@ QUALITIES = (
         ("more memory for the attention caches (kv_cache, cache_gb)", "a lower batch limit"),
     ),
     Quality("new_connection", "needed a new connection", "of them", LEVERS["connect"]),
-    Quality("our_stall", "met a stall of the client's own", "s", ("fewer other programs here",)),
+    Quality("our_stall", "met a stall of the client's own", "ms", ("fewer other programs here",)),
 )
 
 Preempted = Sequence[tuple[float, float, float]]  # from, to, how many: seconds from the run's start
@@ -174,7 +175,7 @@ def why_slow(
         corrected = min(p * (len(tried) - n), 1.0)
         if corrected > _SURE:
             break
-        if compared.more >= 0.5 + _APART and compared.gain > 0.0:
+        if compared.more >= 0.5 + _APART and compared.gain >= _LEAST_GAIN * compared.whole:
             found.append(_why(quality, of, compared, corrected))
     best: dict[str, Finding] = {}  # of one quality the whole on which it weighs most
     for each in sorted(found, key=lambda each: -each.share):
@@ -281,7 +282,7 @@ def _qualities(
 
     def stall(record: Record) -> float:
         first = next((c.lag for c in record.chunks if c.is_token), 0.0)
-        return _sent(record) - record.due + first
+        return 1e3 * (_sent(record) - record.due + first)
 
     most = max(map(_cached, requests))
     read: dict[str, Callable[[Record], float]] = {

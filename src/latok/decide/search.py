@@ -8,7 +8,7 @@ budget cannot hold another level.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,6 +25,8 @@ _SHARE = 1 / 12
 _MOST = 1 / 3
 # A window holds this many requests of each user at least.
 _TURNS = 1.5
+# A setting's window may be shorter than its base's by this share of it.
+_CUT = 0.5
 
 
 class Seen(NamedTuple):
@@ -79,6 +81,24 @@ def next_level(
     if _between(rows):
         return Stop(f"{reason}, and the budget of {budget:g} s is spent")
     return Stop(f"{reason}, and the levels that tell are close to each other")
+
+
+def next_same(
+    base: Sequence[tuple[Level, float]], done: Collection[int], left: float
+) -> Level | Stop:
+    """The next load for a setting that is held as its base was, for pairs: `base` has the loads,
+    the most telling first, each with the seconds that it took. Where there is not quite as much
+    left, the window is shorter."""
+    waiting = [each for each in base if each[0].concurrency not in done]
+    if not waiting:
+        return Stop("measured at every load that its base was")
+    for level, cost in waiting:
+        shorter = max(cost - left, 0.0)
+        if shorter <= _CUT * level.seconds:
+            return level._replace(seconds=level.seconds - shorter)
+    if not done:
+        return waiting[0][0]
+    return Stop("the budget holds no other load of its base's")
 
 
 def _window(latency: float, budget: float) -> float:

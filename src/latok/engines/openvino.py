@@ -43,7 +43,18 @@ from latok.engines.openai import (
     Usage,
     read,
 )
-from latok.engines.openvino_core import REPORTS, Add, Cancel, Failed, Got, Ready, Step, packed
+from latok.engines.openvino_core import (
+    REPORTS,
+    Add,
+    Cancel,
+    Failed,
+    Got,
+    Ready,
+    Report,
+    Step,
+    Taken,
+    packed,
+)
 from latok.engines.prefix import BLOCK
 from latok.engines.table import ENGINES, effective, require
 from latok.engines.text import Detokeniser, StopText
@@ -129,6 +140,7 @@ class _Answer:
         self.detokeniser: Detokeniser
         self.texts: list[str] = []
         self.tokenised = 0.0
+        self.running = False  # in the batch, be it that its first step is under way
         self.scheduled: Step | None = None
         self.first: Step | None = None
         self.last: Step | None = None
@@ -317,8 +329,16 @@ class Api:
 
     # --- what the core gives
 
-    def take(self, step: Step) -> None:
-        """Writes what a step gave to whom it belongs."""
+    def take(self, report: Step | Taken) -> None:
+        """Writes what a step gave to whom it belongs; marks those who run before it is over."""
+        if isinstance(report, Step):
+            self._take(report)
+            return
+        for id in report.ids:
+            if answer := self._answers.get(id):
+                answer.running = True
+
+    def _take(self, step: Step) -> None:
         self._step = step
         self._sums["steps"] += 1
         self._sums["batched"] += step.batch
@@ -407,7 +427,7 @@ class Api:
         return max(0, len(self._answers) + more - max(self._batch_limit, self._running()))
 
     def _running(self) -> int:
-        return sum(answer.scheduled is not None for answer in self._answers.values())
+        return sum(answer.running for answer in self._answers.values())
 
     def _retry_after(self) -> int:
         """Seconds until about half of those who wait now have had their turn."""
@@ -573,24 +593,24 @@ async def _either(stopped: asyncio.Future[None], task: asyncio.Task[Any]) -> Non
         task.cancel()
 
 
-async def _report(reader: asyncio.StreamReader) -> Ready | Step | Failed | None:
+async def _report(reader: asyncio.StreamReader) -> Report | None:
     """The next message of the core; None if it is gone."""
     try:
         size = int.from_bytes(await reader.readexactly(4), "big")
-        report: Ready | Step | Failed = REPORTS.decode(await reader.readexactly(size))
+        report: Report = REPORTS.decode(await reader.readexactly(size))
         return report
     except (asyncio.IncompleteReadError, OSError):
         return None
 
 
 async def _follow(reader: asyncio.StreamReader, api: Api) -> Ready | Failed | None:
-    """Hands each step to the API; returns what is not a step."""
-    while isinstance(report := await _report(reader), Step):
+    """Hands the core's reports to the API; returns its last word."""
+    while isinstance(report := await _report(reader), Step | Taken):
         api.take(report)
     return report
 
 
-def _why(report: Ready | Step | Failed | None, core: subprocess.Popen[bytes]) -> str:
+def _why(report: Report | None, core: subprocess.Popen[bytes]) -> str:
     if isinstance(report, Failed):
         return report.why
     code = core.wait()

@@ -50,6 +50,12 @@ class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
     blocks: int
 
 
+class Taken(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """These requests are in the batch from the coming step on."""
+
+    ids: list[int]
+
+
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The pipeline cannot be made, or broke; the core is gone."""
 
@@ -77,8 +83,6 @@ class Step(msgspec.Struct, frozen=True, array_like=True, tag=True):
     batch: int
     steps: int
     batched: int
-    running: int
-    waiting: int
     kv_used: float
     doubt: int
     first: list[tuple[int, int]]
@@ -86,10 +90,11 @@ class Step(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 ORDERS = msgspec.msgpack.Decoder(Add | Cancel)
-REPORTS = msgspec.msgpack.Decoder(Ready | Step | Failed)
+Report = Ready | Taken | Step | Failed
+REPORTS = msgspec.msgpack.Decoder(Report)
 
 
-def packed(message: Add | Cancel | Ready | Step | Failed) -> bytes:
+def packed(message: Add | Cancel | Report) -> bytes:
     """A message as it goes over the socket: its length, then itself."""
     data = msgspec.msgpack.encode(message)
     return len(data).to_bytes(4, "big") + data
@@ -183,6 +188,7 @@ class Core:
         self.order(Add(0, bytes(8 * 2 * BLOCK), 8, ignore_eos=True))
         blocks = 0
         while self.busy:
+            self.admit()
             step = self.step()
             if step.got and not blocks:
                 blocks = round(2 / step.kv_used)  # the prompt is two of them
@@ -211,7 +217,6 @@ class Core:
             self._waiting = deque(add for add in self._waiting if add.id != order.id)
 
     def step(self) -> Step:
-        self._admit()
         planned = self._plan()
         began = time.time()
         self._pipeline.step()
@@ -222,7 +227,7 @@ class Core:
         self._steps += 1
         self._batched += batch
         first = self._first(planned, batch)
-        got = [*self._failed, *self._read()]
+        got = [*self._failed, *self._read(first)]
         self._failed.clear()
         used = metrics.cache_usage / 100
         doubt = abs(round(used * self._mirror.size) - in_use) if self._mirror else 0
@@ -232,25 +237,24 @@ class Core:
             batch=batch,
             steps=self._steps,
             batched=self._batched,
-            running=len(self._running),
-            waiting=len(self._waiting),
             kv_used=used,
             doubt=doubt,
             first=first,
             got=got,
         )
 
-    def _admit(self) -> None:
-        """Hands over what fits: into the batch, and with its whole answer into the pool.
+    def admit(self) -> list[int]:
+        """Hands over what fits: into the batch, and with its whole answer into the pool; which.
 
         So the pipeline never has to take a request back, and what it works on first is what came
         first. A prompt's cached beginning is looked up when it is handed over.
         """
+        taken: list[int] = []
         while self._waiting and len(self._running) < self._limit:
             add = self._waiting[0]
             job = _Job(add, self._keep)
             if job.blocks > self._free and self._running:
-                return
+                break
             self._waiting.popleft()
             try:
                 job.handle = self._hand_over(add)
@@ -260,9 +264,11 @@ class Core:
                 continue
             self._free -= job.blocks
             self._running[add.id] = job
+            taken.append(add.id)
             if self._mirror:
                 ids = memoryview(add.prompt).cast("q").tolist()
                 job.cached = job.processed = self._mirror.add(add.id, ids)
+        return taken
 
     def _hand_over(self, add: Add) -> Any:
         import numpy as np
@@ -317,7 +323,9 @@ class Core:
             job.started = True
         return [(job.add.id, job.cached) for job in fresh]
 
-    def _read(self) -> list[Got]:
+    def _read(self, first: list[tuple[int, int]]) -> list[Got]:
+        """What the step gave; whoever got a token was begun with, though the count said less (a
+        request that was taken back is in it for one step more)."""
         got: list[Got] = []
         for id, job in list(self._running.items()):
             tokens: list[int] = []
@@ -327,6 +335,9 @@ class Core:
                     tokens += output.generated_ids
                     reason = output.finish_reason.name
                     finish = None if reason == "NONE" else reason.lower()
+            if tokens and not job.started:
+                job.started = True
+                first.append((id, job.cached))
             if not tokens and job.handle.get_status().name == "IGNORED":
                 finish = "error"
             job.new = tokens
@@ -391,6 +402,8 @@ def _main(fd: int, model: str, levers: dict[str, Any]) -> None:
             for order in orders.read(wait=not core.busy):
                 core.order(order)
             if core.busy:
+                if taken := core.admit():
+                    sock.sendall(packed(Taken(taken)))
                 sock.sendall(packed(core.step()))
     except (_Gone, OSError):
         # Not sys.exit: the pipeline's destructor complains of requests that are still in it.

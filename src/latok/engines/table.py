@@ -57,6 +57,12 @@ class EngineLever:
             return "on" if self.default else "off"
         return str(self.default)
 
+    @property
+    def taken(self) -> str:
+        """What it takes and begins with, in words."""
+        choices = ", ".join(self.choices)
+        return f"{choices} (default {self.shown})" if choices else f"default {self.shown}"
+
     def parse(self, word: str) -> int | bool | str | None:
         """The value that a word stands for. Raises UsageError with the choices."""
         if self.choices:
@@ -301,6 +307,12 @@ def engine_named(name: str) -> Engine:
     if name not in ENGINES:
         raise UsageError(f"no engine '{name}'; there are {', '.join(ENGINES)}")
     return ENGINES[name]
+
+
+def lever_of(engine: str, lever: str) -> EngineLever | None:
+    """As latok turns it at an engine that it starts; None where it does not."""
+    rows = ENGINES[engine].levers if engine in ENGINES else ()
+    return next((row for row in rows if row.name == lever), None)
 
 
 def parse_levers(engine: str, words: Mapping[str, str]) -> dict[str, Any]:

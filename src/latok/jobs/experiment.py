@@ -66,6 +66,8 @@ class Experiment:
     same, and `quality_margin` that by which an answer's score may fall; `any_model`: their models
     may differ. `header`: `Name: value` texts. `body`: JSON merged into each request. `key_env`: the
     environment variable with the API key.
+    `levers`: `name=value` words, of the engine that is started; `settings`: of a map, such words
+    each, which are tried beside the target as it is, or `auto`.
     `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
     `graded`: the share of the requests that are graded items, of the app's tasks or those in the
     file `items`.
@@ -76,6 +78,7 @@ class Experiment:
 
     targets: tuple[str, ...] = ()
     levers: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     app: str = "chat"
     slo: str | None = None
     input_tokens: str | None = None

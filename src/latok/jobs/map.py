@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,18 +13,39 @@ import msgspec
 
 from latok.analysis.cost import dollars, most_usd_of
 from latok.analysis.explain import Finding, explained
-from latok.analysis.frontier import AXES, Map, behind, frontier, knee, knee_interval, saturation
+from latok.analysis.frontier import (
+    AXES,
+    Map,
+    Setting,
+    behind,
+    frontier,
+    knee,
+    knee_interval,
+    saturation,
+    worse,
+)
 from latok.analysis.point import Point
 from latok.decide.advise import advise, stands
 from latok.decide.findings import findings
-from latok.decide.search import Level, Seen, Stop, next_level
+from latok.decide.search import Level, Seen, Stop, next_level, next_same
+from latok.decide.settings import setting_found
 from latok.errors import InvalidError, TargetError, UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.measure import Held, failed, hold_point
 from latok.jobs.outlook import session_line
-from latok.jobs.runs import MAP, read_map, read_point, read_run, tells, write_beside
+from latok.jobs.runs import (
+    MAP,
+    read_graded,
+    read_map,
+    read_point,
+    read_run,
+    tells,
+    write_beside,
+)
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
+from latok.jobs.settings import graded_share, levers_of, settings_asked, turned
 from latok.load.plan import Progress
+from latok.quality.items import Graded
 from latok.records import Closed, Hosted
 from latok.workload.apps import APPS, App
 
@@ -47,13 +68,20 @@ class Watcher(NamedTuple):
 
 
 class Part(msgspec.Struct):
-    """One app on one target: the points so far, in the order in which they were measured."""
+    """One app on one target, as it is or with the levers of a `setting` turned: the points so far,
+    in the order in which they were measured."""
 
     target: str
     app: str
+    setting: str = ""
     runs: list[str] = []
     costs: list[float] = []
     stopped: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its points call their target."""
+        return f"{self.target} {self.setting}".rstrip()
 
 
 class State(msgspec.Struct):
@@ -84,9 +112,13 @@ def map_(asked: Experiment, watcher: Watcher | None = None) -> Mapped:
     """
     names = list(APPS) if asked.app == "all" else [asked.app]
     profiles = [asked.profile(name).name for name in names]  # a wrong word, before an engine starts
+    parts = [
+        Part(target, name, setting)
+        for target in asked.targets or (EMBEDDED,)
+        for name, profile in zip(names, profiles, strict=True)
+        for setting in settings_asked(asked, target, profile)
+    ]
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-map-{_joined(profiles)}")
-    targets = asked.targets or (EMBEDDED,)
-    parts = [Part(target, name) for target in targets for name in names]
     return _Work(folder, State(asdict(asked), command_line(), parts), asked, watcher).done()
 
 
@@ -122,15 +154,19 @@ class _Work:
         self._watcher = watcher or Watcher()
         self._points = {run: read_point(Path(run)) for part in state.parts for run in part.runs}
         self._why = {point.id: _why(point) for point in self._points.values()}
+        self._graded = {run: read_graded(Path(run)) for run in self._points}
 
     def done(self) -> Mapped:
         """Measures what is not measured yet, and gives the maps of all that is."""
         state = self._state
         complete = True
-        for target in dict.fromkeys(part.target for part in state.parts):
-            waiting = [p for p in state.parts if p.target == target and not p.stopped]
+        # a target as it is comes first: its settings are held at its loads
+        starts = dict.fromkeys((p.target, bool(p.setting), p.setting) for p in state.parts)
+        for target, _, setting in sorted(starts, key=lambda start: start[1]):
+            waiting = [p for p in state.parts if (p.target, p.setting) == (target, setting)]
+            waiting = [p for p in waiting if not p.stopped]
             if waiting and complete:
-                complete = self._target(target, waiting)
+                complete = self._target(target, setting, waiting)
         maps = [self._map(name) for name in dict.fromkeys(part.app for part in state.parts)]
         points = [p for each in maps for p in each.points]
         if not points and not complete:
@@ -139,38 +175,43 @@ class _Work:
             raise InvalidError("no point is valid: " + "; ".join(points[0].instrument.why))
         return Mapped(maps, self._folder, complete)
 
-    def _target(self, target: str, parts: Sequence[Part]) -> bool:
+    def _target(self, target: str, setting: str, parts: Sequence[Part]) -> bool:
         """Measures the apps of one target, which is started once; says whether all of them."""
         try:
-            with opened(target, self._asked, self._watcher.say) as session:
+            with opened(target, turned(self._asked, setting), self._watcher.say) as session:
                 self._state.usd += session.probed()
-                return all(self._part(part, session) for part in parts)
+                name = parts[0].name if setting else session.target.name
+                named = msgspec.structs.replace(session.target, name=name)
+                return all(self._part(p, replace(session, target=named)) for p in parts)
         except KeyboardInterrupt:  # between two points, or while the engine starts
             return False
+        except TargetError as why:
+            if not setting:
+                raise
+            for part in parts:
+                part.stopped = part.stopped or f"it cannot be measured: {why}"
+                self._write(part.app)
+            return True
 
     def _part(self, part: Part, session: Session) -> bool:
         """Measures one app on one target until the search stops; False if it was interrupted."""
-        asked, watcher = self._asked, self._watcher
+        watcher = self._watcher
+        asked, ungraded = graded_share(self._asked, self._asked.profile(part.app).name)
         # what the parts before left, or a loser did not need, is there for the others
         others = sum(sum(p.costs) for p in self._state.parts if p is not part)
         waiting = sum(not p.stopped for p in self._state.parts)
         spent = sum(part.costs)
         share = round(spent + max(asked.budget - others - spent, 0.0) / waiting, 1)
         app, note = session.fit(asked.profile(part.app), asked.scale)
-        if note and note not in self._state.notes:
-            self._state.notes.append(note)
-            watcher.say(note)
+        for each in (note, ungraded):
+            if each and each not in self._state.notes:
+                self._state.notes.append(each)
+                watcher.say(each)
         if line := session_line(asked, "map", app, session, budget=share):
             watcher.say(line)
         maker = session.maker(app, asked.seed)
         while not part.stopped:
-            seen = [
-                _seen(self._points[run], cost, app.output.mean())
-                for run, cost in zip(part.runs, part.costs, strict=True)
-            ]
-            step = next_level(
-                seen, budget=share, highest=asked.highest, first_latency=session.found.seconds
-            )
+            step = self._next(part, share, app, session)
             if isinstance(step, Stop):
                 part.stopped = step.why
                 break
@@ -213,16 +254,61 @@ class _Work:
             if not found.counts.ok and not part.runs:
                 raise TargetError(held.why if self._spent() else failed(held))
             self._points[found.run] = found
+            self._graded[found.run] = read_graded(Path(found.run))
             part.runs.append(found.run)
             part.costs.append(time.monotonic() - began)
             self._why[found.id] = _why(found)
-            part.stopped = self._end(held, part, session) or self._beaten(part)
+            part.stopped = (
+                self._end(held, part, session) or self._beaten(part) or self._harmful(part)
+            )
             watcher.done(found)
             self._write(part.app)
             if held.ended == "interrupted":
                 return False
         self._write(part.app)
         return True
+
+    def _next(self, part: Part, share: float, app: App, session: Session) -> Level | Stop:
+        """What to hold next, of `share` seconds for this part."""
+        base = self._base(part)
+        seen = self._all_seen(base, app)
+        if part is base:
+            return next_level(
+                seen,
+                budget=share,
+                highest=self._asked.highest,
+                first_latency=session.found.seconds,
+            )
+        windows = [self._points[run].throughput.window_s for run in base.runs]
+        levels = [
+            Level(
+                each.concurrency,
+                window,
+                each.latency if each.concurrency > 1 else 0.0,
+                f"as {base.name} was",
+            )
+            for each, window in zip(seen, windows, strict=True)
+        ]
+        done = {each.concurrency for each in self._all_seen(part, app)}
+        at = self._advised(base)
+        held = sorted(
+            zip(levels, base.costs, strict=True), key=lambda each: each[0].concurrency != at
+        )
+        return next_same(held, done, share - sum(part.costs))
+
+    def _all_seen(self, part: Part, app: App) -> list[Seen]:
+        return [
+            _seen(self._points[run], cost, app.output.mean())
+            for run, cost in zip(part.runs, part.costs, strict=True)
+        ]
+
+    def _base(self, part: Part) -> Part:
+        """The same app on the same target as it is."""
+        return next(
+            p
+            for p in self._state.parts
+            if (p.target, p.app, p.setting) == (part.target, part.app, "")
+        )
 
     def _cores(self, part: Part, concurrency: int) -> float:
         """How many cores the driver would need at a level, by what it needed at those before."""
@@ -286,18 +372,61 @@ class _Work:
         mine = [self._points[run] for run in part.runs]
         for other in self._state.parts:
             theirs = [self._points[run] for run in other.runs]
-            if other is not part and other.app == part.app and behind(mine, theirs):
-                return f"clearly behind {other.target} at every load that both were measured at"
+            rival = other is not part and other.app == part.app and not self._harmful(other)
+            if rival and behind(mine, theirs):
+                return f"clearly behind {other.name} at every load that both were measured at"
         return ""
+
+    def _harmful(self, part: Part) -> str:
+        """How a setting's answers are worse beyond doubt; empty if that is not known."""
+        found = self._setting(part) if part.setting else None
+        return f"its answers are worse: {found.why}" if found is not None and found.inferior else ""
+
+    def _setting(self, part: Part) -> Setting:
+        """What a setting did, as far as it is measured."""
+        base = self._base(part)
+        ours, theirs = ([self._points[run] for run in p.runs] for p in (part, base))
+        return setting_found(
+            levers_of(part.setting),
+            target=part.name,
+            base=part.target,
+            ours=ours,
+            theirs=theirs,
+            answers=self._answers(part),
+            base_answers=self._answers(base),
+            at=self._advised(base),
+            margin=self._asked.quality_margin,
+            over=bool(part.stopped),
+        )
+
+    def _advised(self, part: Part) -> int | None:
+        """How many at a time one would ask of it, of the loads that it was measured at."""
+        points = [self._points[run] for run in part.runs]
+        advised = advise(part.app, points).point
+        return next(
+            (p.load.concurrency for p in points if p.id == advised and isinstance(p.load, Closed)),
+            None,
+        )
+
+    def _answers(self, part: Part) -> dict[int, list[Graded]]:
+        """By how many at a time."""
+        found = {}
+        for run in part.runs:
+            load = self._points[run].load
+            assert isinstance(load, Closed)
+            found[load.concurrency] = self._graded[run]
+        return found
 
     def _map(self, name: str) -> Map:
         """The map of one app from the runs so far."""
         parts = [part for part in self._state.parts if part.app == name]
         points = [self._points[run] for part in parts for run in part.runs]
-        best = frontier(points)
+        settings = tuple(self._setting(part) for part in parts if part.setting and part.runs)
+        sound = [point for point in points if point.id not in worse(settings)]
+        best = frontier(sound)
         bend = knee(best)
         app = self._asked.profile(name)
-        stops = {part.target: part.stopped or "interrupted" for part in parts}
+        stops = {part.name: part.stopped or "interrupted" for part in parts}
         return Map(
             app=app.name,
             slo=str(app.slo),
@@ -305,9 +434,10 @@ class _Work:
             points=tuple(points),
             frontier=tuple(p.id for p in best),
             knee=bend.id if bend else None,
-            knee_ci=knee_interval(points),
-            saturation=saturation(points),
-            advice=advise(app.name, points, self._why),
+            knee_ci=knee_interval(sound),
+            saturation=saturation(sound),
+            advice=advise(app.name, points, self._why, settings),
+            settings=settings,
             stopped="; ".join(f"{t}: {why}" if len(stops) > 1 else why for t, why in stops.items()),
             notes=tuple(self._state.notes),
             command=self._state.command,

@@ -159,22 +159,13 @@ def hold_point(
         count = session.count or estimate
         workload = exam.into(workload, count, overhead=session.overhead, app=app.name)
     due, warm_up = _schedule(load, workload, asked, duration, warm_up_s)
-    plan = Plan(
-        address=session.address,
-        host=site.host,
-        tls=site.scheme == "https",
-        tunnel=site.tunnel,
-        ca=str(site.ca) if site.ca else None,
-        load=load,
+    plan = msgspec.structs.replace(
+        plan_of(session, load, asked, spent),
         due=due,
         ramp=ramp,
         warm_up=warm_up,
         duration=duration,
         requests=None if isinstance(load, Open) and load.arrivals == TRACE else asked.requests,
-        patience=asked.patience(),
-        most_requests=_left(asked.max_requests, spent[0]),
-        most_tokens=_left(asked.max_tokens_spent, spent[1]),
-        spending=spending_of(asked.max_cost, spent[2], session),
         limit=limit,
         cancel=asked.cancelling(),
         talk=session.talk() if app.turns.quantile(1) > 1 else None,
@@ -238,6 +229,24 @@ def hold_point(
             found = read_point(folder)
     ended = "interrupted" if interrupted.is_set() else driven.ended
     return Held(found, ended, driven.why, requests, tokens, usd)
+
+
+def plan_of(session: Session, load: Load, asked: Experiment, spent: tuple[int, int, float]) -> Plan:
+    """A load on a session's target, with what may be waited for and spent: all that there is to
+    ask, without a warm-up. `spent`: requests, tokens and dollars before it."""
+    site = session.found.site
+    return Plan(
+        address=session.address,
+        host=site.host,
+        tls=site.scheme == "https",
+        tunnel=site.tunnel,
+        ca=str(site.ca) if site.ca else None,
+        load=load,
+        patience=asked.patience(),
+        most_requests=_left(asked.max_requests, spent[0]),
+        most_tokens=_left(asked.max_tokens_spent, spent[1]),
+        spending=spending_of(asked.max_cost, spent[2], session),
+    )
 
 
 def spending_of(most: float | None, spent: float, session: Session) -> Spending | None:

@@ -13,6 +13,7 @@ from latok.decide.outlook import (
     requests_of_map,
     spend_line,
 )
+from latok.decide.promising import expected
 from latok.engines.table import ENGINES
 from latok.jobs.experiment import (
     AT_A_TIME,
@@ -23,6 +24,7 @@ from latok.jobs.experiment import (
 )
 from latok.jobs.prices import ESTIMATED, in_force
 from latok.jobs.session import EMBEDDED, Session, estimated, start_line, target_url
+from latok.jobs.settings import settings_asked, turned
 from latok.load.probe import model_at, site
 from latok.records import Closed, Load, Open
 from latok.workload.apps import APPS, App, fitted
@@ -31,17 +33,22 @@ Command = Literal["map", "measure", "explain"]
 
 
 def outlooks(asked: Experiment, command: Command) -> list[Outlook]:
-    """For each app on each target. Nothing is sent but, to a URL whose model was not named, the
-    question which models there are. Raises UsageError, TargetError."""
+    """For each app on each target, as it is and with each setting. Nothing is sent but, to a URL
+    whose model was not named, the question which models there are. Raises UsageError, TargetError.
+    """
     found = []
     targets = asked.targets or (EMBEDDED,)
     names = list(APPS) if asked.app == "all" else [asked.app]
-    share = asked.budget / (len(targets) * len(names))
+    profiles = {name: asked.profile(name) for name in names}
+    settings = {
+        (word, name): settings_asked(asked, word, profile.name)
+        for word in targets
+        for name, profile in profiles.items()
+    }
+    share = asked.budget / sum(map(len, settings.values()))
     for word in targets if command == "map" else targets[:1]:
-        url, model, start = word, asked.model or "", ""
-        if word in ENGINES:
-            start = start_line(word, asked)
-        else:
+        url, model = word, asked.model or ""
+        if word not in ENGINES:
             where = site(
                 target_url(word),
                 path=asked.path,
@@ -50,24 +57,26 @@ def outlooks(asked: Experiment, command: Command) -> list[Outlook]:
             )
             url, model = where.url, model or model_at(where, asked.dialect)
         known = in_force(asked, url, model)
-        for name in names:
-            profile = asked.profile(name)
+        for name, profile in profiles.items():
             app = estimated(asked, profile)
             note = ""
             if app is profile:  # a file's lengths are scaled already
                 app, note = fitted(profile, context_tokens=None, scale=asked.scale or 1.0)
-            found.append(
-                outlook(
-                    app,
-                    _requests(asked, command, app, share),
-                    known.prices,
-                    limits=_limits(asked),
-                    margin=ESTIMATED,
-                    target=url,
-                    model=model,
-                    note="; ".join(text for text in (start, known.note, note) if text),
+            for setting in settings[word, name]:
+                start = start_line(word, turned(asked, setting)) if word in ENGINES else ""
+                notes = (start, known.note, note, expected(setting))
+                found.append(
+                    outlook(
+                        app,
+                        _requests(asked, command, app, share),
+                        known.prices,
+                        limits=_limits(asked),
+                        margin=ESTIMATED,
+                        target=f"{url} {setting}".rstrip(),
+                        model=model,
+                        note="; ".join(text for text in notes if text),
+                    )
                 )
-            )
     return found
 
 

@@ -47,7 +47,8 @@ _PROBE = Request(id=0, prompt="Say hello in one word.", prompt_tokens=6, max_tok
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """A target that answers. `overhead`: prompt tokens that it adds to a text by itself.
-    `counters`: the path of its page of counters, empty where it has none."""
+    `counters`: the path of its page of counters, empty where it has none. `body`, `stream` and
+    `effort`: how it is asked (`latok.wire.talk.Talk`)."""
 
     target: Target
     found: Found
@@ -63,6 +64,8 @@ class Session:
     counters: str = ""
     trace: Trace | None = None
     prompts: Sequence[Counted] = ()
+    stream: bool = True
+    effort: str | None = None
 
     def fit(self, app: App, scale: float | None) -> tuple[App, str]:
         """The app as this target can bear it, and a sentence if that is not as it is defined."""
@@ -148,6 +151,8 @@ class Session:
             path=found.site.asked_for(found.site.path),
             authority=found.site.authority,
             headers=tuple(found.site.headers_sent),
+            stream=self.stream,
+            effort=self.effort,
         )
 
 

@@ -117,7 +117,7 @@ def _arms(
         if word in ENGINES or shared is None:
             own = replace(asked, levers=setting.engine)
             shared = stack.enter_context(opened(word, own, watcher.say, top_logprobs=_LIKELIEST))
-        session = replace(shared, body={**shared.body, **setting.body})
+        session = setting.asks(shared)
         app, note = session.fit(asked.profile(asked.app), asked.scale)
         if note and not arms:
             watcher.say(note)
@@ -171,7 +171,7 @@ class _Rounds:
         began, number, longest = time.monotonic(), 1, 0.0
         while True:
             left = self._budget - (time.monotonic() - began)
-            if left < longest and (number > _FEWEST or left < -self._budget):
+            if left < longest and number > (_FEWEST if left > -self._budget else 2):
                 return True
             started = time.monotonic()
             arms = list(self._arms) if number % 2 else list(self._arms)[::-1]

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
 
 from latok.engines.table import ENGINES, EngineLever, parse_levers
 from latok.errors import UsageError
+from latok.jobs.session import Session
 from latok.levers.requests import REQUEST_LEVERS, Change, Count, change
+from latok.wire.dialects import EFFORTS
 from latok.workload.prompts import estimate
 
-_BODY: dict[str, dict[str, dict[str, Any]]] = {
-    "stream": {"on": {"stream": True}, "off": {"stream": False}},
-    "reasoning": {each: {"reasoning_effort": each} for each in ("low", "medium", "high")},
-}
+# What a request says besides its parts; how it is said, the target's dialect knows.
+_SAID: Mapping[str, Sequence[str]] = {"stream": ("on", "off"), "reasoning": EFFORTS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turned:
     """One setting. `levers`: all that were asked, as they stand here; `engine`: the words that its
-    engine is started with; `requests`: name and value of those that act on requests; `body`: JSON
-    merged into each request."""
+    engine is started with; `requests`: name and value of those that act on a request's parts."""
 
     name: str
     levers: Mapping[str, str]
     engine: tuple[str, ...] = ()
     requests: tuple[tuple[str, str], ...] = ()
-    body: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def of_requests(self) -> bool:
@@ -37,6 +34,16 @@ class Turned:
     def change(self, count: Count | None) -> Change:
         """What it makes of a request's parts."""
         return change(self.requests, count or estimate)
+
+    def asks(self, session: Session) -> Session:
+        """The session as this setting asks it. Raises UsageError where its API cannot say so."""
+        dialect = session.found.dialect
+        stream, effort = self.levers.get("stream") != "off", self.levers.get("reasoning")
+        if not stream:
+            dialect.unstreamed({})
+        if effort is not None:
+            dialect.with_effort({}, effort)
+        return replace(session, stream=stream, effort=effort)
 
 
 def turned(target: str, words: Sequence[str]) -> list[Turned]:
@@ -68,9 +75,10 @@ def _pair(target: str, word: str) -> tuple[str, str | None, str]:
         return name, before, after
     _check(target, name, value)
     lever = _engine_lever(target, name)
-    if lever is None or lever.parse(value) != lever.default:
+    already = lever is not None and lever.parse(value) == lever.default
+    if not already and word != "stream=on":
         return name, None, value
-    if isinstance(lever.default, bool):
+    if lever is not None and isinstance(lever.default, bool):
         return name, "off" if lever.default else "on", value
     raise UsageError(f"{word} is so already; give both, as in {name}=…..{value}")
 
@@ -78,20 +86,22 @@ def _pair(target: str, word: str) -> tuple[str, str | None, str]:
 def _check(target: str, name: str, value: str) -> None:
     if name in REQUEST_LEVERS:
         change([(name, value)], estimate)
-    elif name in _BODY:
-        if value not in _BODY[name]:
-            raise UsageError(f"{name} is one of {', '.join(_BODY[name])}, not '{value}'")
+    elif name in _SAID:
+        if value not in _SAID[name]:
+            raise UsageError(f"{name} is one of {', '.join(_SAID[name])}, not '{value}'")
+        if name == "reasoning" and target in ENGINES and ENGINES[target].embedded:
+            raise UsageError(f"{target} does not take reasoning")
     elif target in ENGINES:
         parse_levers(target, {name: value})
     else:
         raise UsageError(
             f"{name} is a lever of an engine that latok starts, not of a URL; of its requests "
-            f"there are {', '.join((*REQUEST_LEVERS, *_BODY))}"
+            f"there are {', '.join((*REQUEST_LEVERS, *_SAID))}"
         )
 
 
 def _engine_lever(target: str, name: str) -> EngineLever | None:
-    if target not in ENGINES or name in REQUEST_LEVERS or name in _BODY:
+    if target not in ENGINES or name in REQUEST_LEVERS or name in _SAID:
         return None
     return next(lever for lever in ENGINES[target].levers if lever.name == name)
 
@@ -101,14 +111,10 @@ def _setting(
 ) -> Turned:
     values = {name: after if name in on else before for name, before, after in pairs}
     known = {name: value for name, value in values.items() if value is not None}
-    body: dict[str, Any] = {}
-    for name in known.keys() & _BODY.keys():
-        body |= _BODY[name][known[name]]
     shown = [f"{name}={value}" for name, value in known.items() if name in on]
     return Turned(
         name=" ".join(shown) or "without",
         levers=known,
         engine=tuple(f"{n}={v}" for n, v in known.items() if _engine_lever(target, n)),
         requests=tuple((n, v) for n, v in known.items() if n in REQUEST_LEVERS),
-        body=body,
     )

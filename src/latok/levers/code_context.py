@@ -35,7 +35,8 @@ def selected(parts: Parts, budget_tokens: int, count: Count) -> Parts:
     """The parts with at most so many tokens of Python files, by `count`; as they are if that is
     enough. Of what the question names nothing is ever cut, even if it alone is more.
 
-    A file of which nothing is kept is left out; files in other languages stay, and do not count.
+    A file of which nothing is kept is left out; one that does not parse is kept whole or not at
+    all. Files in other languages stay, and do not count.
     """
     if budget_tokens < 1:
         raise UsageError(f"a budget for code is at least one token, not {budget_tokens}")
@@ -106,7 +107,7 @@ class _Code:
             meant = [
                 unit
                 for unit in by_name.get(last, [])
-                if f".{unit.within}.{last}".endswith(f".{called}")
+                if unit.kind == "unparsed" or f".{unit.within}.{last}".endswith(f".{called}")
             ]
             # a capital behind a small letter, a sign, a call: no English word
             code = re.search(r"[a-z][A-Z]|[._\d]", called) or re.search(
@@ -116,7 +117,7 @@ class _Code:
         for groups in (as_code, plain):
             if chosen := list(dict.fromkeys(unit for group in groups for unit in group)):
                 return chosen
-        functions = [unit for unit in every if unit.kind == "function"]
+        functions = [unit for unit in every if unit.kind in ("function", "unparsed")]
         return self._likeliest(functions, text)
 
     def _likeliest(self, found: list[Unit], text: str) -> list[Unit]:

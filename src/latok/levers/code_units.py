@@ -2,7 +2,7 @@
 
 A unit is a statement of a module or of a class. A class is one for its head, and its members are
 units of their own; whatever else holds statements (`if`, `try`) stays in one piece. Read by
-tree-sitter, which also reads files that do not parse, as far as it can.
+tree-sitter. A file that does not parse is one unit: where its functions end nobody knows.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any, Literal, NamedTuple
 
 from latok.levers.extra import from_extra
 
-Kind = Literal["function", "class", "import", "statement"]
+Kind = Literal["function", "class", "import", "statement", "unparsed"]
 _DEFINITIONS = {"function_definition": "function", "class_definition": "class"}
 _IMPORTS = ("import_statement", "import_from_statement")
+_DEFINED = re.compile(r"^[ \t]*(?:async +)?(?:def|class) +(\w+)|^(\w+) *[:=]", re.MULTILINE)
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -50,9 +51,14 @@ class Unit:
         self.node = inner
         self.kind: Kind = "import" if inner.type in _IMPORTS else "statement"
         self.kind = _DEFINITIONS.get(inner.type, self.kind)  # type: ignore[assignment]
+        if node.parent is None:
+            self.kind = "unparsed"
         self.start = source.rfind(b"\n", 0, node.start_byte) + 1
         self.head = _head(inner)
         self.names = frozenset(_bound(node))
+        if self.kind == "unparsed":  # by its lines: of a broken head the tree has only pieces
+            defined = _DEFINED.findall(source.decode())
+            self.names |= {name for names in defined for name in names if name}
 
     def add(self, node: Any) -> None:
         """A statement that begins on the line on which this one ends."""
@@ -150,8 +156,10 @@ def units(source: bytes, module: str) -> list[Unit]:
     `.__init__`."""
     language = from_extra("tree_sitter_python").language()
     tree_sitter = from_extra("tree_sitter")
-    tree = tree_sitter.Parser(tree_sitter.Language(language)).parse(source)
-    return list(_units(source, tree.root_node.named_children, module, None))
+    root = tree_sitter.Parser(tree_sitter.Language(language)).parse(source).root_node
+    if root.has_error:
+        return [Unit(source, root, module, None)]
+    return list(_units(source, root.named_children, module, None))
 
 
 def _units(source: bytes, nodes: list[Any], module: str, owner: Unit | None) -> Iterator[Unit]:

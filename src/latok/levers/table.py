@@ -15,6 +15,11 @@ from latok.errors import UsageError
 Where = Literal["engine", "request", "client"]
 Axis = Literal["latency", "tokens", "cost", "quality", "memory"]
 Grade = Literal["claimed", "independent", "measured"]
+WHERE: dict[Where, str] = {
+    "engine": "At an engine's start",
+    "request": "In each request",
+    "client": "In the client that sends",
+}
 
 
 class Effect(NamedTuple):

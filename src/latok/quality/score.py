@@ -216,7 +216,7 @@ def _tool_call(answer: Mapping[str, Any], text: str) -> float:
     return float(said["name"] == answer["name"] and _same(answer["arguments"], arguments))
 
 
-# --- instructions that can be verified (the idea of IFEval, Zhou et al. 2023, arXiv 2311.07911) ----
+# --- instructions that can be verified (as in IFEval, Zhou et al. 2023, arXiv 2311.07911) ---
 
 
 def _words(text: str) -> int:
@@ -232,7 +232,7 @@ CHECKS: Mapping[str, Callable[..., bool]] = {
     "words": lambda said, n: _words(said) == n,
     "at_most_words": lambda said, n: _words(said) <= n,
     "at_least_words": lambda said, n: _words(said) >= n,
-    "sentences": lambda said, n: len(re.findall(r"[.!?](?=\s|$)", said)) == n,
+    "sentences": lambda said, n: len(re.findall(r"[.!?](?=[\"'”]?(?:\s|$))", said)) == n,
     "bullets": lambda said, n: _bullets(said) == n,
     "includes": lambda said, word: _stands_in(plain(word), plain(said)),
     "excludes": lambda said, word: not _stands_in(plain(word), plain(said)),

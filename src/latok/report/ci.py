@@ -68,7 +68,7 @@ def of_point(point: Point, thresholds: Sequence[Threshold] = ()) -> Result:
 def of_map(map: Map) -> Result:
     """The clauses are judged at the load that is advised."""
     advised = [point for point in map.points if point.id == map.advice.point]
-    lines = (map.advice.text,)
+    lines = (map.advice.text, *map.advice.levers)
     return Result(title(map), lines, map.points, tuple(c for p in advised for c in _cases(p)))
 
 

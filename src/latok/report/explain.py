@@ -19,6 +19,7 @@ from latok.report.text import UNKNOWN, figure, milliseconds, printable, spoken
 
 _BAR = 36  # characters of a whole
 _NAME, _COLUMN = 26, 17  # characters of a table's first and of each other column
+_FAR_MORE = 3.0  # times what a typical request could win: a slow one is then the news
 _LEAST = 0.0005  # share of a whole below which a part is left out of a waterfall
 WHOLE = {
     "ttft": "First token, from when it was wanted",
@@ -49,6 +50,21 @@ def print_explanation(found: Explanation, console: Console) -> None:
     if found.report:
         console.print()
         console.print(Text(printable(f"Report: {found.report}")), soft_wrap=True)
+
+
+def leading(found: Explanation) -> Finding | None:
+    """The finding that comes first: the largest of typical requests, unless one of slow requests
+    could win far more. None where there are none."""
+    typical = next((each for each in found.findings if each.quantile in ("p50", "mean")), None)
+    largest = next(iter(found.findings), None)
+    if typical is None or (largest and largest.most_s > _FAR_MORE * typical.most_s):
+        return largest
+    return typical
+
+
+def times_in_words(speedup: float) -> str:
+    """How many times as fast; beyond a hundred the rest is noise."""
+    return figure(speedup) if speedup <= 100.0 else "over 100"
 
 
 def of_what(found: Explanation) -> str:
@@ -200,8 +216,8 @@ def _findings(found: Sequence[Finding]) -> Iterator[str]:
     for each in found:
         chance = "" if each.p is None else f", p={max(each.p, 1e-4):.1g}"
         yield (
-            f"{each.what}: at most {spoken(each.most_s)} to win, {figure(each.speedup)} times as "
-            f"fast{chance}. {'; '.join(each.levers)}"
+            f"{each.what}: at most {spoken(each.most_s)} to win, "
+            f"{times_in_words(each.speedup)} times as fast{chance}. {'; '.join(each.levers)}"
         )
 
 

@@ -101,12 +101,16 @@ class ExplainSection:
                     found.append(Drawn(f"{_WHOLE[of].capitalize()}, {who}", draw(chart)))
         return found
 
+    @property
+    def has_slow(self) -> bool:
+        return any(self._of(of, True) for of in WHOLES)
+
     # --- what is said --------------------------------------------------------------------------
 
     @property
     def headline(self) -> str:
-        if self.found.findings:
-            return f"{self.found.findings[0].what}."
+        if first := words.leading(self.found):
+            return f"{first.what}."
         return "No part of the time is large enough to be worth a word."
 
     @property
@@ -131,7 +135,7 @@ class ExplainSection:
             Win(
                 each.what,
                 spoken(each.most_s),
-                figure(each.speedup),
+                words.times_in_words(each.speedup),
                 "; ".join(each.levers),
                 "" if each.p is None else f"p = {max(each.p, 1e-4):.1g}",
                 100.0 * each.most_s / largest,

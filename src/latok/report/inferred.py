@@ -27,7 +27,7 @@ def laws_in_words(laws: Laws) -> Iterator[str]:
             yield f"{words}: {_figure(law)}{_doubt(law)}"
     for level in laws.levels:
         yield (
-            f"{level.concurrency} at a time: {spoken(level.queue.value)} in a queue, "
+            f"{level.concurrency} at a time: {_queued(level.queue.value)}, "
             f"{spoken(level.prefill.value)} being read, "
             f"{spoken(level.tpot.value if level.tpot else None)} per token; at most "
             f"{level.running} ran at once"
@@ -38,6 +38,10 @@ def laws_in_words(laws: Laws) -> Iterator[str]:
         chunk = laws.mixed.chunk_tokens
         size = f" in chunks of about {chunk.value:.0f} tokens" if chunk else ""
         yield f"long prompts are read{size} beside running streams"
+
+
+def _queued(seconds: float) -> str:
+    return f"{spoken(seconds)} in a queue" if seconds else "no queue"
 
 
 def _figure(law: Law) -> str:

@@ -79,6 +79,7 @@ class MapSection:
         self.place, self.map, self.capacity = place, map, chapter.capacity
         self.points = text.in_order(map.points)
         self.targets = text.target_names(self.points)
+        self.whereon = text.whereon(map)
         self._runs = {p.id: runs[p.id] for p in map.points if p.id in runs}
         draw = Drawing(f"c{place}")
         self.frontier: list[Markup] = []

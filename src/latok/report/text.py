@@ -6,7 +6,7 @@ Percentiles come first, then how many requests they are from. Nothing is told by
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions
@@ -96,7 +96,10 @@ def target_line(point: Point) -> str:
 def target_names(points: Sequence[Point]) -> dict[str, str]:
     """By `target_line`, what to call each target: the shortest that tells them apart."""
     targets = {target_line(point): point.target for point in points}
-    for spelled in ([t.name for t in targets.values()], [t.model for t in targets.values()]):
+    every = targets.values()
+    # of one engine with levers turned, these: `openvino`, `kv_cache=u4`
+    turned = [t.name.partition(" ")[2] if "=" in t.name else t.name for t in every]
+    for spelled in (turned, [t.name for t in every], [t.model for t in every]):
         if all(spelled) and len(set(spelled)) == len(targets):
             return dict(zip(targets, map(printable, spelled), strict=True))
     return {line: line for line in targets}
@@ -161,18 +164,27 @@ class PointTable:
         on_frontier: Sequence[str],
         knee: str | None = None,
         advised: str | None = None,
+        inferior: Set[str] = frozenset(),
     ) -> None:
         self.points = in_order(points)
         self.on_frontier, self.knee, self.advised = frozenset(on_frontier), knee, advised
+        self.inferior = inferior
 
     def marks(self, point: Point) -> str:
         return "".join(
             (
                 "★" if point.id == self.advised else " ",
                 "◆" if point.id == self.knee else " ",
-                "✗" if point.bent else "●" if point.id in self.on_frontier else " ",
+                self._place(point),
             )
         )
+
+    def _place(self, point: Point) -> str:
+        if point.bent:
+            return "✗"
+        if point.id in self.inferior:
+            return "○"
+        return "●" if point.id in self.on_frontier else " "
 
     def legend(self) -> str:
         """What the signs in the table mean; only those that are there."""
@@ -180,6 +192,7 @@ class PointTable:
             "★": "advised",
             "◆": "knee",
             "●": "frontier",
+            "○": "worse answers",
             "✗": "invalid: bent by the client",
         }
         seen = set("".join(map(self.marks, self.points)))
@@ -280,7 +293,11 @@ def print_map(map: Map, console: Console) -> None:
         console.print(Text(f"SLO {map.slo}"))
     console.print()
     table = PointTable(
-        map.points, on_frontier=map.frontier, knee=map.knee, advised=map.advice.point
+        map.points,
+        on_frontier=map.frontier,
+        knee=map.knee,
+        advised=map.advice.point,
+        inferior=map.inferior,
     )
     console.print(table)
     console.print(Text(table.legend(), style="dim"))
@@ -288,6 +305,8 @@ def print_map(map: Map, console: Console) -> None:
     advised, reasons = headline(map.advice)
     console.print(Text(printable(advised), style="bold"))
     console.print(Text(printable(reasons)))
+    for sentence in map.advice.levers:
+        console.print(_bullet(sentence))
     console.print()
     for line in map_lines(map):
         console.print(Text(line))
@@ -323,8 +342,15 @@ def headline(advice: Advice) -> tuple[str, str]:
 
 def title(map: Map) -> str:
     """Which app on which targets."""
-    targets = " and ".join(target_names(map.points))
-    return f"{map.app} on {targets}" if targets else map.app
+    return f"{map.app} on {whereon(map)}" if map.points else map.app
+
+
+def whereon(map: Map) -> str:
+    """The targets as they are, and with how many settings."""
+    turned = {id for each in map.settings for id in each.points}
+    said = " and ".join(target_names([p for p in map.points if p.id not in turned]))
+    many = len(map.settings)
+    return f"{said}, and {many} setting{'s' * (many > 1)} of levers" if many else said
 
 
 # --- a capacity --------------------------------------------------------------------------------

@@ -1,14 +1,15 @@
 """How an API spells request, chunk, usage and error. Pure: values in, bytes or values out.
 
 A dialect is a row of `DIALECTS`. Its `body` makes a request's JSON from a Request and the *extras*
-that the target was found to accept (a server may refuse a field that another one needs). Its `read`
+that the target was found to accept (a server may refuse a field that another one needs);
+`unstreamed` and `with_effort` say what two levers make of it. Its `read`
 says what one JSON object of the answer means; a `Reply` is shown each event of one response and
 keeps what they say together. What a server may send is anything, so a reader trusts no shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from typing import Any, NamedTuple
 
 from latok.errors import UsageError
@@ -25,6 +26,8 @@ from latok.wire.reply import (
 )
 from latok.wire.sse import EventStream, Lines
 
+# How much a model shall think: what OpenAI, Anthropic and Ollama all have.
+EFFORTS = ("low", "medium", "high")
 # The extra with which a request that asks for log-probabilities may do so.
 LOGPROBS = "logprobs"
 _MOST_LOGPROBS = 20  # what OpenAI's API takes at most, and vLLM unless it is told otherwise
@@ -419,7 +422,9 @@ class Dialect(NamedTuple):
     """One way to speak: where to post, what, and how to read the answer.
 
     `split`: what cuts the answer's body into events. `key`: the header that an API key goes in
-    (`Authorization` as a bearer). `headers`: what the API wants besides.
+    (`Authorization` as a bearer). `headers`: what the API wants besides. `streams_only`: its path
+    gives nothing but streams. `effort`: the names, from the outside in, under which it takes how
+    much to think.
     """
 
     name: str
@@ -431,6 +436,30 @@ class Dialect(NamedTuple):
     split: type[EventStream] | type[Lines] = EventStream
     key: str = "Authorization"
     headers: tuple[tuple[str, str], ...] = ()
+    streams_only: bool = False
+    effort: tuple[str, ...] = ()
+
+    def unstreamed(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The same request, whose answer comes in one piece. OpenAI and vLLM refuse
+        `stream_options` without a stream. Raises UsageError where the answer is always a stream."""
+        if self.streams_only:
+            raise UsageError(f"stream=off: {self.path} always streams")
+        kept = {name: value for name, value in body.items() if name != "stream_options"}
+        return {**kept, "stream": False}
+
+    def with_effort(self, body: Mapping[str, Any], level: str) -> dict[str, Any]:
+        """The same request, with how much to think: a word of `EFFORTS`. A model that does not
+        think may ignore it (Ollama) or refuse it. Raises UsageError where the API has no such
+        field."""
+        if not self.effort:
+            having = ", ".join(row.name for row in DIALECTS.values() if row.effort)
+            raise UsageError(
+                f"reasoning={level}: {self.name} has no field for it; there is {having}"
+            )
+        outer, *inner = self.effort
+        if not inner:
+            return {**body, outer: level}
+        return {**body, outer: {**as_dict(body.get(outer)), inner[0]: level}}
 
     def reply(self) -> Reply:
         """A reader for one response."""
@@ -454,6 +483,7 @@ DIALECTS = {
             body=_chat,
             read=_read_openai,
             extras=_OPENAI,
+            effort=("reasoning_effort",),
         ),
         Dialect(
             name="openai-completions",
@@ -470,6 +500,7 @@ DIALECTS = {
             body=_responses,
             read=_read_responses,
             extras=("temperature",),
+            effort=("reasoning", "effort"),
         ),
         Dialect(
             name="anthropic",
@@ -480,6 +511,7 @@ DIALECTS = {
             extras=("temperature",),
             key="x-api-key",
             headers=(("anthropic-version", "2023-06-01"),),
+            effort=("output_config", "effort"),
         ),
         Dialect(
             name="ollama-chat",
@@ -489,6 +521,7 @@ DIALECTS = {
             read=_read_ollama,
             extras=(LOGPROBS,),
             split=Lines,
+            effort=("think",),
         ),
         Dialect(
             name="ollama-generate",
@@ -498,6 +531,7 @@ DIALECTS = {
             read=_read_ollama,
             extras=(LOGPROBS,),
             split=Lines,
+            effort=("think",),
         ),
         Dialect(
             name="llamacpp",
@@ -514,6 +548,7 @@ DIALECTS = {
             body=_tgi,
             read=_read_tgi,
             extras=(LOGPROBS,),
+            streams_only=True,
         ),
     )
 }

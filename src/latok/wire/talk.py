@@ -14,7 +14,9 @@ from latok.wire.reply import Reply
 
 
 class Talk(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a request is built from besides itself. `more`: JSON merged into each body.
+    """All that a request is built from besides itself. `more`: JSON merged into each body;
+    `stream`: whether the answer comes as it is made; `effort`: how much to think, one of the
+    dialect's `EFFORTS`, or the target's own way.
 
     It goes to the driver's process, which builds what depends on answers; `headers` hold secrets.
     """
@@ -26,10 +28,17 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     authority: str
     headers: tuple[tuple[str, str], ...]
+    stream: bool = True
+    effort: str | None = None
 
     def bytes_of(self, request: Request) -> bytes:
-        """A request as it goes to the socket."""
-        body = dialect_named(self.dialect).body(request, self.model, self.accepts) | self.more
+        """A request as it goes to the socket. Raises UsageError for what the dialect has not."""
+        dialect = dialect_named(self.dialect)
+        body = dialect.body(request, self.model, self.accepts) | self.more
+        if not self.stream:
+            body = dialect.unstreamed(body)
+        if self.effort is not None:
+            body = dialect.with_effort(body, self.effort)
         encoded = msgspec.json.encode(body)
         return request_bytes("POST", self.path, self.authority, self.headers, encoded)
 

@@ -91,9 +91,8 @@ _TOOLS = (
 
 
 def _schema(tool: _Tool) -> str:
-    return json.dumps(
-        {"name": tool.name, "description": tool.what, "parameters": list(tool.arguments)}
-    )
+    properties = {name: {"type": kind} for name, (kind, _) in tool.arguments.items()}
+    return json.dumps({"name": tool.name, "description": tool.what, "parameters": properties})
 
 
 def _drawn(rng: random.Random, tool: _Tool) -> dict[str, Any]:
@@ -122,14 +121,19 @@ _SHOWN = (
         "Translate {pages} pages into {language}.",
         {"pages": ("number", (3,)), "language": ("string", ("Dutch",))},
     ),
+    _Tool("open_door", "open a door", "Open the {door} door.", {"door": ("string", ("front",))}),
+    _Tool(
+        "buy_shares",
+        "buy shares of a company",
+        "Buy {shares} shares of {company}.",
+        {"shares": ("number", (12,)), "company": ("string", ("Acme",))},
+    ),
 )
-_HOW = "Answer the request with the call of a tool, as JSON."
 
 
 def _example(tool: _Tool) -> tuple[str, str]:
     values = {name: some[0] for name, (_, some) in tool.arguments.items()}
-    tools = "\n\n".join(map(_schema, _SHOWN))
-    return f"{_HOW}\n\n{tools}\n\n{tool.ask.format(**values)}", _call(tool.name, values)
+    return f"{tool.ask.format(**values)}\n\n{_schema(tool)}", _call(tool.name, values)
 
 
 def _tool_call(rng: random.Random, size: int) -> Made:
@@ -139,9 +143,8 @@ def _tool_call(rng: random.Random, size: int) -> Made:
     parts = Parts(
         before=shown(map(_example, _SHOWN)),
         pieces=(
-            Piece("instruction", _HOW, shared=True),
-            *(Piece("data", _schema(one), name=one.name) for one in tools),
             Piece("question", tool.ask.format(**arguments)),
+            *(Piece("data", _schema(one), name=one.name) for one in tools),
         ),
         max_tokens=48,
     )
@@ -160,8 +163,8 @@ def _choose(rng: random.Random, size: int) -> Made:
         return "\n".join(f"{one.name}: {one.what}" for one in some)
 
     examples = (
-        (f"{_WHICH}\n\n{lines(_SHOWN)}\n\nTurn on the fan in the attic.", "turn_on"),
-        (f"{_WHICH}\n\n{lines(_SHOWN)}\n\nTranslate 3 pages into Dutch.", "translate"),
+        (f"{_WHICH}\n\n{lines(_SHOWN[:2])}\n\nTurn on the fan in the attic.", "turn_on"),
+        (f"{_WHICH}\n\n{lines(_SHOWN[:2])}\n\nTranslate 3 pages into Dutch.", "translate"),
     )
     parts = Parts(
         before=shown(examples),
@@ -193,6 +196,8 @@ _FIELDS = (
 
 _FILE = {"file_id": 4388}
 _FOUND = {"size": 7210, **_FILE, "folder": 1956}
+_PAGE = {"page_id": 6145}
+_SEEN = {**_PAGE, "width": 3302}
 _NEXT = "Now call {} with the {} of the result."
 
 
@@ -212,14 +217,7 @@ def _pass_on(rng: random.Random, size: int) -> Made:
             *shown([("Delete the file of Rita.", _call("find_file", {"owner": "Rita"}))]),
             *shown([(_then(_FOUND, "delete_file", "file_id"), _call("delete_file", _FILE))]),
             *shown([("Print the page of Hugo.", _call("find_page", {"author": "Hugo"}))]),
-            *shown(
-                [
-                    (
-                        _then({"page_id": 6145, "width": 3302}, "print_page", "page_id"),
-                        _call("print_page", {"page_id": 6145}),
-                    )
-                ]
-            ),
+            *shown([(_then(_SEEN, "print_page", "page_id"), _call("print_page", _PAGE))]),
             *shown([(ask.format(person), _call(first, {by: person}))]),
         ),
         pieces=(
@@ -233,6 +231,9 @@ def _pass_on(rng: random.Random, size: int) -> Made:
     return Made(parts, "tool_call", answer, family, {"depth": depth})
 
 
+# SmolLM2-135M-Instruct Q4_1, embedded OpenVINO engine, greedy, 8 at once, n=24 each, share that
+# is all right, by size: choose_tool 2: 0.79; pass_on 1: 0.88, 2: 0.71, 4: 0.25. Not measured as it
+# stands: tool_call (a draft of size 1: 0.29; hard for a model this small).
 TASKS: tuple[Task, ...] = (
     Task(
         name="tool_call",
@@ -240,7 +241,7 @@ TASKS: tuple[Task, ...] = (
         what="the call of a tool as JSON, every argument exact; size: tools to choose from",
         make=_tool_call,
         sizes=(1, 2, 4, 8),
-        usual=2,
+        usual=1,
     ),
     Task(
         name="choose_tool",
@@ -248,7 +249,7 @@ TASKS: tuple[Task, ...] = (
         what="which tool answers a request; size: tools to choose from",
         make=_choose,
         sizes=(2, 4, 8, 10),
-        usual=4,
+        usual=2,
     ),
     Task(
         name="pass_on",
@@ -256,6 +257,6 @@ TASKS: tuple[Task, ...] = (
         what="a value of one result as an argument of the next call; size: fields of the result",
         make=_pass_on,
         sizes=(1, 2, 4, 8, 16),
-        usual=4,
+        usual=2,
     ),
 )

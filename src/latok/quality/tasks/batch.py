@@ -156,9 +156,8 @@ def _arithmetic(rng: random.Random, size: int) -> Made:
     before = []
     for k, thing in enumerate(("keys", "cups", "maps", "nuts")):
         known = [(7, 3, 4, 8, 2, 6, 5, 9)[(3 * k + j) % 8] for j in range(size + 1)]
-        text, ask = _story(
-            [("Rita", "Hugo", "Lena", "Otto")[j % 4] for j in range(size + 1)], known, thing
-        )
+        others = [("Rita", "Hugo", "Lena", "Otto")[j % 4] for j in range(size + 1)]
+        text, ask = _story(others, known, thing)
         before.append((f"{text}\n\n{ask}", f"{' + '.join(map(str, known))} = {sum(known)}"))
     text, ask = _story(people, counts, things)
     parts = Parts(
@@ -171,20 +170,17 @@ def _arithmetic(rng: random.Random, size: int) -> Made:
 
 # --- date: one form into another -----------------------------------------------------------------
 
-_FORMS = ("{day} {month} {year}", "{month} {day}, {year}", "{day}. {month} {year}")
+_FORMS = ("{month} {day}, {year}", "{day}. {month} {year}", "{day} {month} {year}")
 
 
 _AS = "Write the date as year-month-day:"
 
 
 def _date(rng: random.Random, size: int) -> Made:
-    form = rng.choice(_FORMS)
-    picked = []
-    for _ in range(size):
-        month = rng.randrange(12)
-        day, year = rng.randrange(10, 29), rng.randrange(1950, 2030)
-        written = form.format(day=day, month=MONTHS[month], year=year)
-        picked.append((written, f"{year}-{month + 1:02}-{day:02}"))
+    form = rng.choice(_FORMS[: min(size, len(_FORMS))])
+    month, day, year = rng.randrange(12), rng.randrange(10, 29), rng.randrange(1950, 2030)
+    asked = form.format(day=day, month=MONTHS[month], year=year)
+    answer = f"{year}-{month + 1:02}-{day:02}"
     dates = (
         (24, "March", 1987),
         (11, "November", 2016),
@@ -198,12 +194,15 @@ def _date(rng: random.Random, size: int) -> Made:
             (f"{_AS} {form.format(day=d, month=m, year=y)}", f"{y}-{MONTHS.index(m) + 1:02}-{d}")
             for d, m, y in dates
         ),
-        pieces=(Piece("question", f"{_AS} {picked[0][0]}"),),
+        pieces=(Piece("question", f"{_AS} {asked}"),),
         max_tokens=16,
     )
-    return Made(parts, "prefix", picked[0][1], f"{form} {picked[0][1][5:7]}")
+    return Made(parts, "prefix", answer, f"{form} {MONTHS[month]}")
 
 
+# SmolLM2-135M-Instruct Q4_1, embedded OpenVINO engine, greedy, 8 at once, n=24 each, share that
+# is all right, by size: json 2: 1.00, 3: 0.83; classify 2: 0.71, 3: 0.42; arithmetic 1: 0.54;
+# date 3: 0.50.
 TASKS: tuple[Task, ...] = (
     Task(
         name="json",
@@ -219,12 +218,12 @@ TASKS: tuple[Task, ...] = (
         what="the label of a text; size: labels to choose from",
         make=_classify,
         sizes=(2, 4, 8),
-        usual=4,
+        usual=2,
     ),
     Task(
         name="arithmetic",
         app="batch",
-        what="word problems with small numbers; size: steps",
+        what="word problems with small numbers; size: additions",
         make=_arithmetic,
         sizes=(1, 2, 3),
         usual=1,
@@ -232,9 +231,9 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="date",
         app="batch",
-        what="a date in ISO form; size: 1",
+        what="a date in ISO form; size: ways in which it may be written",
         make=_date,
-        sizes=(1,),
+        sizes=(1, 2, 3),
         usual=1,
     ),
 )

@@ -37,7 +37,7 @@ def _kv(rng: random.Random, size: int) -> Made:
     family = rng.choice(tuple(_KEYED))
     form, words, one, other = _KEYED[family]
     keys = _distinct(rng, words, size)
-    codes = rng.sample(range(100, 1000), size)
+    codes = rng.sample(range(1000, 10_000), size)
     at = rng.randrange(size)
 
     def pairs(some: Sequence[tuple[str, int]]) -> str:
@@ -49,7 +49,7 @@ def _kv(rng: random.Random, size: int) -> Made:
     def ask(key: str) -> str:
         return f"What is {form[0].lower()}{form[1:].format(key)}?"
 
-    known = ((one, 417), (other, 935))
+    known = ((one, 4172), (other, 9035))
     parts = Parts(
         before=shown((f"{pairs(known)}\n\n{ask(each[0])}", line(*each)) for each in known[::-1]),
         pieces=(
@@ -148,26 +148,25 @@ _NEUTRAL = (
     "My brother has one too.",
     "It was raining that day.",
 )
-_IS_IT = "Is this review positive or negative?"
 _REVIEWS = (
-    ("The tea was cold and the waiter was rude.", "negative"),
-    ("A lovely evening, we laughed a lot.", "positive"),
-    ("It broke after a day. I was so angry.", "negative"),
-    ("It works perfectly, and it looks nice.", "positive"),
-    ("My uncle gave it to me. It was broken and ugly.", "negative"),
-    ("We went there by car. The view was beautiful.", "positive"),
+    ("The tea was cold and the waiter was rude.", "bad"),
+    ("A lovely evening, we laughed a lot.", "good"),
+    ("It broke after a day. I was so angry.", "bad"),
+    ("It works perfectly, and it looks nice.", "good"),
+    ("My uncle gave it to me. It was broken and ugly.", "bad"),
+    ("We went there by car. The view was beautiful.", "good"),
 )
 
 
 def _sentiment(rng: random.Random, size: int) -> Made:
-    place, label = rng.choice(_PLACES), rng.choice(("positive", "negative"))
-    said = rng.choice(_GOOD if label == "positive" else _BAD).format(place)
+    place, label = rng.choice(_PLACES), rng.choice(("good", "bad"))
+    said = rng.choice(_GOOD if label == "good" else _BAD).format(place)
     around = rng.sample(_NEUTRAL, min(size - 1, len(_NEUTRAL)))
     at = rng.randrange(len(around) + 1)
     review = " ".join((*around[:at], said, *around[at:]))
     parts = Parts(
-        before=shown((f"{review}\n\n{_IS_IT}", label) for review, label in _REVIEWS),
-        pieces=(Piece("context", review), Piece("instruction", _IS_IT, shared=True)),
+        before=shown(_REVIEWS),
+        pieces=(Piece("context", review),),
         max_tokens=4,
     )
     return Made(parts, "prefix", label, f"{place} {label}", {"depth": at / max(len(around), 1)})
@@ -292,14 +291,18 @@ def _yours(told: str) -> str:
     return told.replace("my", "Your", 1)
 
 
+# SmolLM2-135M-Instruct Q4_1, embedded OpenVINO engine, greedy, 8 at once, n=24 each, share that
+# is all right, by size: kv 8: 0.50, 16: 0.25; rewrite 1: 0.75; follow 1: 0.88, 2: 0.71, 3: 0.58,
+# 4: 0.46; remember 1: 0.54, 4: 0.38. Not measured as it stands: sentiment (a draft of
+# size 1: 0.96).
 TASKS: tuple[Task, ...] = (
     Task(
         name="kv",
         app="chat",
         what="a code among pairs, after two worked questions; size: pairs",
         make=_kv,
-        sizes=(4, 8, 16, 32, 64),
-        usual=8,
+        sizes=(2, 4, 8, 16, 32, 64),
+        usual=4,
     ),
     Task(
         name="rewrite",
@@ -312,7 +315,7 @@ TASKS: tuple[Task, ...] = (
     Task(
         name="sentiment",
         app="chat",
-        what="whether a review is positive; size: sentences, of which one says it",
+        what="whether a review is good or bad; size: sentences, of which one says it",
         make=_sentiment,
         sizes=(1, 2, 4, 8),
         usual=2,
@@ -331,6 +334,6 @@ TASKS: tuple[Task, ...] = (
         what="a fact of the first turn; size: turns in between",
         make=_remember,
         sizes=(1, 2, 4, 8),
-        usual=2,
+        usual=1,
     ),
 )

@@ -8,7 +8,8 @@ al. 2024, arXiv 2404.06654, Apache-2.0), or prose: the running Python's language
 its code, in which a search has something to choose from. Prompts end with the beginning of the
 answer, as RULER's do. Shorter than its facts no document is.
 
-MEASURED
+Measured once, on the embedded engine (chat, greedy, 8 at a time, 16 items a task, documents of 200
+tokens): needle 0.88, needle_keys 0.44, lookup 0.19. The other tasks and lengths are not measured.
 """
 
 from __future__ import annotations
@@ -199,7 +200,7 @@ _PAIRS = {
 
 
 def _lookup(rng: random.Random, size: int) -> Made:
-    """As many pairs as fit; where there are more than names, a second letter tells them apart."""
+    """As many pairs as fit; where names run out, a number behind them tells them apart."""
     name = rng.choice(tuple(_PAIRS))
     form = _PAIRS[name]
     pairs = max(2, size // sum(estimate([form.fact.format(form.keys[0], 1234)])))

@@ -6,206 +6,44 @@ from collections.abc import Iterable, Sequence
 
 from latok.records import Message
 
-NAMES = [
-    "Anna",
-    "Ben",
-    "Carla",
-    "David",
-    "Emma",
-    "Frank",
-    "Grace",
-    "Henry",
-    "Irene",
-    "Jack",
-    "Karen",
-    "Leo",
-    "Maria",
-    "Nina",
-    "Oscar",
-    "Paul",
-    "Quinn",
-    "Rosa",
-    "Sam",
-    "Tina",
-    "Victor",
-    "Wendy",
-    "Alice",
-    "Brian",
-    "Clara",
-    "Daniel",
-    "Ella",
-    "Felix",
-    "Helen",
-    "Ivan",
-    "Julia",
-    "Kevin",
-    "Laura",
-    "Martin",
-    "Nora",
-    "Peter",
-    "Rachel",
-    "Simon",
-    "Teresa",
-    "Walter",
-]
-CITIES = [
-    "Paris",
-    "London",
-    "Berlin",
-    "Madrid",
-    "Rome",
-    "Vienna",
-    "Oslo",
-    "Dublin",
-    "Lisbon",
-    "Athens",
-    "Tokyo",
-    "Cairo",
-    "Boston",
-    "Chicago",
-    "Denver",
-    "Seattle",
-    "Toronto",
-    "Sydney",
-    "Lima",
-    "Prague",
-    "Warsaw",
-    "Helsinki",
-    "Munich",
-    "Milan",
-    "Geneva",
-    "Austin",
-]
-JOBS = [
-    "teacher",
-    "doctor",
-    "nurse",
-    "baker",
-    "lawyer",
-    "driver",
-    "farmer",
-    "painter",
-    "writer",
-    "singer",
-    "engineer",
-    "waiter",
-    "pilot",
-    "plumber",
-    "dentist",
-    "gardener",
-]
-COLOURS = [
-    "red",
-    "blue",
-    "green",
-    "yellow",
-    "black",
-    "white",
-    "brown",
-    "purple",
-    "orange",
-    "pink",
-    "grey",
-]
-ANIMALS = ["dog", "cat", "rabbit", "horse", "parrot", "turtle", "hamster", "goat", "pony", "duck"]
-FOODS = [
-    "pizza",
-    "pasta",
-    "soup",
-    "salad",
-    "rice",
-    "curry",
-    "cake",
-    "bread",
-    "cheese",
-    "apples",
-    "grapes",
-    "noodles",
-    "pancakes",
-    "oranges",
-]
-HOBBIES = [
-    "chess",
-    "tennis",
-    "painting",
-    "cooking",
-    "fishing",
-    "swimming",
-    "gardening",
-    "hiking",
-    "football",
-    "reading",
-    "dancing",
-    "cycling",
-]
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+
+def _of(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
+NAMES = _of(
+    "Anna Ben Carla David Emma Frank Grace Henry Irene Jack Karen Leo Maria Nina Oscar Paul Quinn "
+    "Rosa Sam Tina Victor Wendy Alice Brian Clara Daniel Ella Felix Helen Ivan Julia Kevin Laura "
+    "Martin Nora Peter Rachel Simon Teresa Walter"
+)
+CITIES = _of(
+    "Paris London Berlin Madrid Rome Vienna Oslo Dublin Lisbon Athens Tokyo Cairo Boston Chicago "
+    "Denver Seattle Toronto Sydney Lima Prague Warsaw Helsinki Munich Milan Geneva Austin"
+)
+JOBS = _of(
+    "teacher doctor nurse baker lawyer driver farmer painter writer singer engineer waiter pilot "
+    "plumber dentist gardener"
+)
+COLOURS = _of("red blue green yellow black white brown purple orange pink grey")
+ANIMALS = _of("dog cat rabbit horse parrot turtle hamster goat pony duck")
+FOODS = _of(
+    "pizza pasta soup salad rice curry cake bread cheese apples grapes noodles pancakes oranges"
+)
+HOBBIES = _of(
+    "chess tennis painting cooking fishing swimming gardening hiking football reading dancing "
+    "cycling"
+)
+MONTHS = _of(
+    "January February March April May June July August September October November December"
+)
 # Things with a regular plural, by its rule.
 THINGS = {
-    "s": [
-        "book",
-        "chair",
-        "lamp",
-        "window",
-        "garden",
-        "river",
-        "bridge",
-        "flower",
-        "letter",
-        "candle",
-        "mirror",
-        "pencil",
-        "ticket",
-        "bottle",
-        "carpet",
-        "basket",
-        "hammer",
-        "blanket",
-        "engine",
-        "pillow",
-        "shirt",
-        "table",
-        "spoon",
-        "kettle",
-    ],
-    "es": [
-        "box",
-        "dish",
-        "brush",
-        "glass",
-        "match",
-        "bus",
-        "class",
-        "bench",
-        "fox",
-        "wish",
-        "church",
-        "dress",
-    ],
-    "ies": [
-        "city",
-        "baby",
-        "party",
-        "story",
-        "lady",
-        "berry",
-        "puppy",
-        "family",
-        "country",
-        "cherry",
-    ],
+    "s": _of(
+        "book chair lamp window garden river bridge flower letter candle mirror pencil ticket "
+        "bottle carpet basket hammer blanket engine pillow shirt table spoon kettle"
+    ),
+    "es": _of("box dish brush glass match bus class bench fox wish church dress"),
+    "ies": _of("city baby party story lady berry puppy family country cherry"),
 }
 OBJECTS = (*THINGS["s"], "box", "dish", "brush", "glass")
 

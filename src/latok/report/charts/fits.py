@@ -45,7 +45,8 @@ def fit_chart(fitted: Fitted) -> Chart:
         {"x": x, "y": value * per, "low": low * per, "high": high * per}
         for x, value, low, high in zip(*(each.tolist() for each in fitted.line), strict=True)
     ]
-    most = 1.05 * max(abs(row["left"]) for row in dots) or 1.0
+    # what is left of an exact law is the rounding of numbers, not worth a panel's height
+    most = max(1.05 * max(abs(each) for each in fitted.left.tolist()), 1e-3 * highest) * per or 1.0
     law = [
         marks(line)
         .mark_area(color=COLOURS["accent"], opacity=0.18, clip=True)
@@ -58,8 +59,8 @@ def fit_chart(fitted: Fitted) -> Chart:
     left = [
         marks([{"left": 0.0}])
         .mark_rule(color=COLOURS["accent"], strokeWidth=1.6)
-        .encode(y=_y("left:Q", [-most, most], ticks=3)),
-        _dots(dots).encode(x=_x(across, ends), y=_y("left:Q", [-most, most], ticks=3), **SAYS),
+        .encode(y=_y("left:Q", [-most, most], ticks=2)),
+        _dots(dots).encode(x=_x(across, ends), y=_y("left:Q", [-most, most], ticks=2), **SAYS),
     ]
     panels = [(f"{measured}, {unit}", _HEIGHT, law), (f"what the law leaves, {unit}", _LEFT, left)]
     return stacked(panels, width=_WIDTH)

@@ -43,6 +43,8 @@ def frontier_chart(
     # a load that was held more than once is named once
     named = {(row["target"], row["loop"], row["label"]): row for row in rows}.values()
     valid = [row for row in rows if row["valid"]]
+    sound = [row for row in valid if not row["inferior"]]
+    inferior = [row for row in valid if row["inferior"]]
     x = alt.X(
         "speed:Q",
         title="one user's speed, tokens/s (p50)",
@@ -58,9 +60,12 @@ def frontier_chart(
     if capacity is not None:
         layers += _between_loads(valid, capacity, "capacity", x, y)
     layers += [
-        marks(by_load(valid, "speed", "throughput"))
-        .mark_line(strokeWidth=1.5, opacity=0.5 if several else 0.25)
-        .encode(x=x, y=y, color=colour, detail="loop:N", order="load:Q"),
+        *(
+            marks(by_load(group, "speed", "throughput"))
+            .mark_line(strokeWidth=1.5, opacity=0.5 if several else 0.25, strokeDash=dash)
+            .encode(x=x, y=y, color=colour, detail="loop:N", order="load:Q")
+            for group, dash in ((sound, [1, 0]), (inferior, [3, 4]))
+        ),
         marks([row for row in valid if row["frontier"]])
         .mark_line(color=COLOURS["muted"] if several else COLOURS["accent"], strokeWidth=2.5)
         .encode(x=x, y=y, order="speed:Q"),
@@ -84,7 +89,11 @@ def frontier_chart(
             shape=CROSS, size=70, strokeWidth=2, stroke=COLOURS["muted"], opacity=1, aria=True
         )
         .encode(x=x, y=y, **SAYS),
-        marks(valid)
+        # hollow: what they win in speed is paid in answers
+        marks(inferior)
+        .mark_point(shape="square", filled=False, size=90, strokeWidth=2, opacity=1, aria=True)
+        .encode(x=x, y=y, color=colour, **SAYS),
+        marks(sound)
         .mark_point(filled=True, opacity=1, aria=True)
         .encode(
             x=x,
@@ -147,12 +156,13 @@ def _frontier_row(point: Point, map: Map) -> dict[str, Any]:
         "stands": stands(point),
         "slo": SLO_WORDS[point.goodput.met],
         "valid": not point.bent,
+        "inferior": point.id in map.inferior,
         "frontier": point.id in map.frontier,
         "advised": advised,
         "knee": knee,
         "ringed": advised or knee,
         "label": " · ".join(names),
-        "says": said_of(point),
+        "says": said_of(point) + ("\nworse answers" if point.id in map.inferior else ""),
     }
 
 

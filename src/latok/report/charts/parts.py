@@ -74,7 +74,7 @@ def waterfall_chart(waterfall: Waterfall, names: Sequence[str], longest: float) 
         title=None,
         sort=None,
         scale=alt.Scale(domain=[PARTS[name] for name in names]),
-        axis=alt.Axis(domain=False, ticks=False, labelLimit=170, labelFontSize=12),
+        axis=alt.Axis(domain=False, ticks=False, labelLimit=170, labelFontSize=12, labelPadding=6),
     )
     layers = [
         marks(rows)
