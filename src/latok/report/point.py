@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from latok.records import Owned
 from latok.report.text import (
     UNKNOWN,
     between,
+    bullet,
     client_error,
     figure,
     met_sign,
@@ -78,7 +78,7 @@ def print_point(point: Point, console: Console) -> None:
     console.print()
     console.print(Text(_verdict(point), style="bold" if point.bent else ""))
     for why in point.instrument.why:
-        console.print(_bullet(why))
+        console.print(bullet(why))
     if point.instrument.verdict != "unknown":
         console.print(Text(_client(point), style="dim"))
     if point.run:
@@ -247,12 +247,6 @@ def _users(point: Point, users: Users) -> Iterator[str]:
     ]
     if firsts:
         yield f"shown       {', '.join(firsts)}"
-
-
-def _bullet(text: str) -> Padding:
-    line = Table.grid(padding=(0, 1))
-    line.add_row(Text("·"), Text(printable(text)))
-    return Padding(line, (0, 0, 0, 2))
 
 
 def _checks(point: Point) -> Table:

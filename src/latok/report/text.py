@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -306,7 +307,7 @@ def print_map(map: Map, console: Console) -> None:
     console.print(Text(printable(advised), style="bold"))
     console.print(Text(printable(reasons)))
     for sentence in map.advice.levers:
-        console.print(_bullet(sentence))
+        console.print(bullet(sentence))
     console.print()
     for line in map_lines(map):
         console.print(Text(line))
@@ -351,6 +352,13 @@ def whereon(map: Map) -> str:
     said = " and ".join(target_names([p for p in map.points if p.id not in turned]))
     many = len(map.settings)
     return f"{said}, and {many} setting{'s' * (many > 1)} of levers" if many else said
+
+
+def bullet(text: str) -> Padding:
+    """A line of a list."""
+    line = Table.grid(padding=(0, 1))
+    line.add_row(Text("·"), Text(printable(text)))
+    return Padding(line, (0, 0, 0, 2))
 
 
 # --- a capacity --------------------------------------------------------------------------------
