@@ -7,6 +7,8 @@ from itertools import islice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latok.quality.depth import depth_map
+from latok.quality.items import Graded
 from latok.quality.suite import Exam, suite_of
 from latok.records import Request
 from latok.workload.ask import Ask, Workload
@@ -84,3 +86,24 @@ def test_tokens_are_counted_with_what_the_template_adds() -> None:
     request = requests(Exam(suite=SUITE), 1)[0]
     said = "\n\n".join([*(m.content for m in request.before), request.prompt])
     assert request.prompt_tokens == len(said.split()) + 7
+
+
+def test_needles_lie_in_documents_of_several_lengths_each_item_with_a_name_of_its_own() -> None:
+    suite = suite_of("document", seed=1)
+    items = [suite.item(n) for n in range(90)]
+    assert len({item.id for item in items}) == 90
+    sizes: dict[str, set[float | str]] = {}
+    for item in items:
+        sizes.setdefault(item.task, set()).add(item.about["size"])
+    assert sizes["needle"] == sizes["needle_keys"] == {100, 200, 400}
+    assert all(len(found) == 1 for task, found in sizes.items() if "needle" not in task)
+    answers = [
+        Graded(item=i.id, task=i.task, family=i.family, score=1.0, about=i.about) for i in items
+    ]
+    assert depth_map(answers).is_map
+
+
+def test_at_the_end_of_its_sizes_a_swept_task_has_but_one_neighbour() -> None:
+    task = next(task for task, _ in suite_of("document", seed=1).tasks if task.swept)
+    assert {task.beside(task.sizes[0], n) for n in range(9)} == set(task.sizes[:2])
+    assert {task.beside(task.sizes[-1], n) for n in range(9)} == set(task.sizes[-2:])

@@ -23,6 +23,7 @@ from latok.records import write_manifest, write_records
 from latok.report import html
 from latok.report.sections import Chapter
 from tests.report.samples import Measured, drive, manifest_of, map_of, versus_of
+from tests.report.trials import trial_of
 
 pytestmark = pytest.mark.browser
 
@@ -357,6 +358,70 @@ def test_an_explanation_shows_its_charts_without_a_complaint(
     for words in ("part by part", "What load does to the parts", "The laws, and what they rest on"):
         assert words in said
     assert browser.value("document.querySelectorAll('figure svg').length") >= 9
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two levers, of which the answers to documents of several lengths are known."""
+    path = tmp_path_factory.mktemp("tried") / "report.html"
+    found = trial_of({"kv_cache=u4": (1.04, 0.03), "prefix_cache=on": (0.6, 0.0)})
+    path.write_text(html.report_html(trials=[found], runs={}), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_what_was_tried_shows_its_charts_without_a_complaint(
+    browser: Browser, trials: Path, dark: bool
+) -> None:
+    browser.open(trials, dark=dark)
+    assert browser.complaints() == []
+    assert browser.requests() == [trials.as_uri()]
+    drawn = browser.value(
+        """[...document.querySelectorAll("figure:not(.narrow)")].map((figure) => {
+          const mark = figure.querySelector('path[aria-roledescription]');
+          const box = figure.querySelector("svg").getBoundingClientRect();
+          return [box.width, box.height, getComputedStyle(mark).fill];
+        })"""
+    )
+    settings, heat_maps, interactions = 3, 2, 1
+    assert len(drawn) == settings * 3 + heat_maps + interactions
+    assert all(width > 200 and height > 80 for width, height, _ in drawn)
+    assert "rgb(0, 0, 0)" not in {fill for _, _, fill in drawn}
+
+
+@pytest.mark.parametrize(
+    ("mark", "words"),
+    [
+        ('.forest.broad [aria-label^="ttft.p50"]', ("better", "95 %: −")),
+        ('.forest.broad [aria-label^="all answers"]', ("inconclusive, 400 pairs", "points")),
+        ('.heat.broad [aria-label*="tokens, the fact"]', (" of ", "right")),
+    ],
+    ids=["difference", "answers", "cell"],
+)
+def test_pointing_at_what_was_tried_shows_its_numbers(
+    browser: Browser, trials: Path, mark: str, words: tuple[str, ...]
+) -> None:
+    browser.open(trials, dark=False)
+    x, y = browser.value(
+        f"""(() => {{
+          const mark = document.querySelector(`{mark}`);
+          mark.scrollIntoView({{block: "center", behavior: "instant"}});
+          const box = mark.getBoundingClientRect();
+          return [box.x + box.width / 2, box.y + box.height / 2];
+        }})()"""
+    )
+    browser.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    said = browser.value("document.getElementById('tip').innerText")
+    for word in words:
+        assert word in said.replace("-", "−")
+
+
+@pytest.mark.parametrize("width", [1280, 700, 400])
+def test_what_was_tried_is_never_wider_than_the_screen(
+    browser: Browser, trials: Path, width: int
+) -> None:
+    browser.open(trials, dark=False, width=width)
+    assert browser.value("document.documentElement.scrollWidth") <= width
 
 
 TIMINGS = ("queue_time_ms", "time_to_first_token_ms", "generation_time_ms")

@@ -19,12 +19,15 @@ from latok.analysis.frontier import Saturation
 from latok.analysis.metrics import digest
 from latok.analysis.probit import fitted
 from latok.decide.advise import stands
+from latok.quality.depth import BANDS
 from latok.records import Failure, Owned
 from latok.report import charts
 from latok.report.charts import capacity, compare, draw, frontier, load, spread, streams
 from latok.report.charts.course import course_chart
+from latok.report.charts.tried import depth_charts, task_chart
 from latok.workload.slo import parse_slo
 from tests.report.samples import SLO, Measured, drive, manifest_of, map_of
+from tests.report.trials import LENGTHS, one_lever
 
 
 def rows_of(chart: Any) -> list[dict[str, Any]]:
@@ -283,3 +286,31 @@ def test_a_forest_has_a_row_for_each_metric_that_has_an_interval() -> None:
         ("failures", 3.0, 6.0)
     ]
     assert compare.forest_charts({}, 0.05) == {}
+
+
+def test_a_forest_of_tasks_says_of_each_whether_it_is_shown() -> None:
+    found = one_lever().quality
+    assert found is not None
+    rows = [row for row in rows_of(task_chart(found)) if "name" in row]
+    by_name = {row["name"]: row for row in rows}
+    assert [row["name"] for row in rows] == ["all answers", *sorted(found.tasks)]
+    assert by_name["all answers"]["verdict"] == "✗ inferior"
+    for name, task in found.tasks.items():
+        assert by_name[name]["low"] <= by_name[name]["middle"] <= by_name[name]["high"]
+        shown = by_name[name]["verdict"] in ("✗ worse", "✓ better")
+        assert shown == (task.p < 0.05)
+
+
+def test_both_heat_maps_have_the_same_axes_and_every_cell_its_count() -> None:
+    maps = one_lever().depths
+    assert maps is not None
+    without, with_ = depth_charts(maps).values()
+    assert len({chart.to_dict()["width"] for chart in (without, with_)}) == 1
+    for chart, each in ((without, maps[0]), (with_, maps[1])):
+        cells = {(r["length"], r["depth"]): r for r in rows_of(chart) if "strength" in r}
+        assert len(cells) == len(each.cells) == len(LENGTHS) * BANDS
+        assert {length for length, _ in cells} == {str(length) for length in LENGTHS}
+        assert all(row["of"].startswith("of ") for row in cells.values())
+        for cell in each.cells:
+            row = next(r for r in cells.values() if f"{cell.length:.0f} tokens" in r["says"])
+            assert 0.0 < row["strength"] <= 1.0

@@ -25,6 +25,7 @@ from tests.report.samples import (
     run_of,
     versus_of,
 )
+from tests.report.test_text import graded
 
 
 class Page(HTMLParser):
@@ -264,3 +265,17 @@ def test_what_is_not_comparable_says_every_reason_and_shows_no_difference(chat: 
         assert words in found.text
     assert "The differences" not in found.text
     assert found.text.count("Valid: ") == 2
+
+
+def test_answers_stand_load_by_load_and_task_by_task(chat: Measured) -> None:
+    page = page_of(map_of([*chat.map.points[:3], graded(chat.map.points[3])]))
+    for words in (
+        "71 %",
+        "needle",
+        "82 %",
+        "59 %–94 %",
+        "2.10",
+        "How good the answers were, load by load",
+    ):
+        assert words in page.text
+    assert "load by load" not in page_of(chat.map).text

@@ -11,7 +11,7 @@ from rich.console import Console
 from latok.analysis import metrics
 from latok.analysis.capacity import Capacity, Rate, Slots
 from latok.analysis.frontier import Saturation
-from latok.analysis.point import Point
+from latok.analysis.point import Point, Quality, TaskQuality
 from latok.report import text
 from latok.report.live import LiveMap
 from latok.report.point import point_line, print_point
@@ -243,3 +243,42 @@ def test_a_map_says_how_sure_its_knee_and_its_saturation_are(chat: Measured) -> 
     assert knee.endswith("at a time (95 %: 4 to 12).")
     assert saturation == "Saturation: 812 tokens/s (95 %: 790 to 850)."
     assert text.map_lines(msgspec.structs.replace(found, knee_ci=None)) == []
+
+
+def graded(point: Point) -> Point:
+    """As if some of its requests had been graded."""
+    return msgspec.structs.replace(
+        point,
+        quality=Quality(
+            items=34,
+            accuracy=0.71,
+            ci95=(0.54, 0.83),
+            tasks={
+                "lookup": TaskQuality(items=17, accuracy=0.6, ci95=(0.36, 0.8)),
+                "needle": TaskQuality(items=17, accuracy=0.82, ci95=(0.59, 0.94)),
+            },
+            good=0.6,
+            good_ci95=(0.42, 0.75),
+            good_per_s=2.1,
+            usd_per_thousand_good=0.52,
+            cut=0.1,
+            failed=1,
+        ),
+    )
+
+
+def test_the_answers_are_told_only_where_they_were_graded(chat: Measured) -> None:
+    plain, point = chat.map.points[3], graded(chat.map.points[3])
+    said = shown(point, width=200)
+    for words in (
+        "71 % right (54 %–83 %), 34 graded; 2.10 good answers/s within the SLO",
+        "$0.52 per thousand good",
+        "10 % cut at their length; 1 failed",
+        "59 %–94 %",
+    ):
+        assert words in said
+    assert "answers" not in shown(plain)
+    table = shown(Measured(map_of([plain, point]), {}, {}), width=120)
+    assert "right" in table
+    assert "71 %" in table
+    assert "right" not in shown(Measured(map_of([plain]), {}, {}), width=120)

@@ -34,7 +34,8 @@ class Suite:
         if self.own:
             return self.own[n % len(self.own)]
         task, size = self.tasks[n % len(self.tasks)]
-        return task.item(self.seed, n // len(self.tasks), size)
+        number = n // len(self.tasks)
+        return task.item(self.seed, number, task.beside(size, number))
 
     @property
     def said(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Task:
 
     `what`: one line for the user. `sizes`: how hard it can be made, easiest first; what they count
     (pairs, tokens, hops) is the task's own. `usual`: the size where nothing was calibrated.
+    `swept`: its items are of the sizes beside its own, too, so that one sees what size does.
     """
 
     name: str
@@ -37,6 +38,17 @@ class Task:
     make: Callable[[random.Random, int], Made]
     sizes: tuple[int, ...]
     usual: int
+    swept: bool = False
+
+    def beside(self, size: int, number: int) -> int:
+        """The size of an item in a suite whose items of this task are of about `size`: its own or,
+        where it is swept, by turns also the next smaller and the next larger."""
+        if not self.swept:
+            return size
+        smaller = [each for each in self.sizes if each < size][-1:]
+        larger = [each for each in self.sizes if each > size][:1]
+        turns = [*smaller, size, *larger]
+        return turns[number % len(turns)]
 
     def item(self, seed: int, number: int, size: int | None = None) -> Item:
         """Same seed, number and size: same item. Raises UsageError for a size below 1."""

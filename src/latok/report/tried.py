@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from rich.console import Console
@@ -26,21 +27,30 @@ SIGNS = {
 }
 # What is no latency: its name, its unit, and how many times the figure is shown.
 _COUNTED = {
-    "throughput": ("throughput", " tok/s", 1),
+    "throughput": ("throughput", "tok/s", 1),
     "input_tokens": ("tokens in", "", 1),
     "output_tokens": ("tokens out", "", 1),
     "cached_tokens": ("of them cached", "", 1),
-    "usd_per_request": ("1,000 requests", " $", 1000),
-    "capacity": ("capacity", " at a time", 1),
+    "usd_per_request": ("1,000 requests", "$", 1000),
+    "capacity": ("capacity", "", 1),
     "attainment": ("within the SLO", "", 1),
     "failures": ("failed", "", 1),
+}
+# What leads a page.
+LEADING = ("ttft.p50", "tpot.p50", "throughput", "capacity", "input_tokens", "usd_per_request")
+_ANSWERS = {
+    "non-inferior": "The answers are as good.",
+    "inferior": "The answers are worse.",
+    "inconclusive": "Whether the answers are as good is not known yet.",
 }
 
 
 class Row(NamedTuple):
-    """One figure without and with, in words. `more`: requests that would probably decide."""
+    """One figure without and with, in words; the `unit` is of both. `more`: requests that would
+    probably decide."""
 
     name: str
+    unit: str
     without: str
     with_: str
     change: str
@@ -71,19 +81,20 @@ def print_tried(found: Tried, console: Console) -> None:
 def _print_setting(setting: Setting, console: Console) -> None:
     console.print()
     console.print(Text(printable(setting.name), style="bold"))
-    rows = setting_rows(setting)
+    cells = [(f"{row.name} {row.unit}".strip(), *row[2:]) for row in setting_rows(setting)]
     headings = ["", "without", "with", "change", "95 % interval", "verdict", "more requests"]
-    if not any(row.more for row in rows):
+    breadth = [max(map(len, column)) + 2 for column in zip(headings, *cells, strict=True)]
+    if sum(breadth) - 2 > console.width or not any(row[-1] for row in cells):
         headings.pop()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
         left = heading in ("", "verdict")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row[: len(headings)])
+    for shown in cells:
+        table.add_row(*shown[: len(headings)])
     console.print(table)
     console.print()
-    console.print(Text(figures(setting), style="bold"))
+    console.print(Text(figures(setting, setting.deltas), style="bold"))
     for sentence in quality_sentences(setting):
         console.print(Text(sentence))
 
@@ -124,7 +135,7 @@ def setting_rows(setting: Setting) -> list[Row]:
 
 
 def row(name: str, delta: Delta) -> Row:
-    label, unit, scale = _COUNTED.get(name, (name, " ms", 1))
+    label, unit, scale = _COUNTED.get(name, (name, "ms", 1))
     sides = (delta.without, delta.with_)
     if name in SHARES:
         without, with_ = map(share, sides)
@@ -132,15 +143,18 @@ def row(name: str, delta: Delta) -> Row:
         interval = "" if delta.ci95 is None else _points(*delta.ci95)
     else:
         write = figure if name in _COUNTED else milliseconds
-        without, with_ = (UNKNOWN if side is None else write(side * scale) + unit for side in sides)
+        without, with_ = (UNKNOWN if side is None else write(side * scale) for side in sides)
         change = UNKNOWN if delta.ratio is None else changed(delta.ratio)
         interval = "" if delta.ci95 is None else changes(delta.ci95)
-    return Row(label, without, with_, change, interval, SIGNS[delta.verdict], _more(delta.needed))
+    return Row(
+        label, unit, without, with_, change, interval, SIGNS[delta.verdict], _more(delta.needed)
+    )
 
 
 def _quality_row(found: Verdict) -> Row:
     return Row(
         "right answers",
+        "",
         share(found.base.accuracy),
         share(found.with_.accuracy),
         _points(found.delta),
@@ -161,13 +175,14 @@ def changed(ratio: float) -> str:
 
 def changes(interval: Interval) -> str:
     """The interval of a ratio."""
-    return " to ".join(map(changed, interval))
+    low, high = map(changed, interval)
+    return f"{low.removesuffix(' %') if high.endswith('%') else low} … {high}"
 
 
 def _points(*values: float) -> str:
-    return (
-        " to ".join(_minus(f"{round(100.0 * value, 1) + 0.0:+.1f}") for value in values) + " points"
-    )
+    """In percentage points."""
+    shown = (_minus(f"{round(100.0 * value, 1) + 0.0:+.1f}") for value in values)
+    return f"{' … '.join(shown)} pt"
 
 
 def _minus(said: str) -> str:
@@ -179,15 +194,19 @@ def _more(needed: int | None) -> str:
 
 
 def headline(setting: Setting) -> str:
-    """What became better, what worse, and what of the answers."""
-    answers = f" Answers: {setting.quality.verdict}." if setting.quality else ""
-    return figures(setting) + answers
+    """What became better, what worse, and what of the answers; of latencies the medians."""
+    found = figures(setting, setting.deltas.keys() & LEADING)
+    if setting.quality is not None:
+        found += f" {_ANSWERS[setting.quality.verdict]}"
+    return found.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def figures(setting: Setting) -> str:
-    """What became better, and what worse."""
+def figures(setting: Setting, names: Collection[str]) -> str:
+    """What of these became better, and what worse."""
     named: dict[str, list[str]] = {}
     for name, delta in setting.deltas.items():
+        if name not in names:
+            continue
         each = row(name, delta)
         named.setdefault(delta.verdict, []).append(f"{each.name} {each.change}")
     parts = [

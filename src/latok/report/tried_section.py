@@ -23,7 +23,6 @@ from latok.report.text import share
 
 _OF = ("without", "with")
 _WIDTHS = (("broad", False), ("narrow", True))
-_LEADING = ("ttft.p50", "tpot.p50", "throughput", "capacity", "input_tokens", "usd_per_request")
 
 
 class Trial(NamedTuple):
@@ -152,10 +151,12 @@ def _interactions(
 
 def _tiles(setting: Setting) -> list[Tile]:
     tiles = []
-    for name in _LEADING:
+    for name in words.LEADING:
         if name in setting.deltas and setting.deltas[name].ratio is not None:
             row = words.row(name, setting.deltas[name])
-            tiles.append(Tile(row.name, row.change, f"{row.without} → {row.with_}"))
+            tiles.append(
+                Tile(row.name, row.change, f"{row.without} → {row.with_} {row.unit}".strip())
+            )
     if setting.quality is not None:
         base, with_ = setting.quality.base, setting.quality.with_
         tiles.append(

@@ -55,7 +55,7 @@ WORDS = {
     "their share of what was graded, times the requests offered a second.",
     "non_inferior": "Non-inferior: a fall of accuracy by more than the margin is excluded. "
     "Inferior: there is a fall beyond it. Inconclusive: neither yet. Both are judged by the same "
-    "questions, pair by pair, by an interval at the end or by a test that may be looked at after "
+    "questions, pair by pair: by an interval at the end, or by a test that may be looked at after "
     "every pair.",
     "depth": "0 % is the first sentence of the document, 100 % the last. The effective context "
     "length is the longest that keeps 85 % of the score at the shortest (NoLiMa’s definition).",

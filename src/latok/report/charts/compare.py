@@ -13,6 +13,7 @@ from latok.report.text import figure
 
 _WIDTH, _NARROW, _ROW = 720, 350, 26
 _FARTHEST = 4.0  # a ratio; wider intervals leave the chart
+_AROUND = 1.03  # so that the longest interval does not touch the names beside it
 _VERDICTS = {
     "better": ("good", "✓ better"),
     "same": ("muted", "= same"),
@@ -55,10 +56,8 @@ def forest_charts(
             ratios.append(_row(labels.get(name, name), one, one.ratio, (low, high), ""))
     found = {}
     if ratios:
-        edge = min(
-            max(*(max(r["high"], 1 / max(r["low"], 1e-9)) for r in ratios), 1 + 2 * margin),
-            _FARTHEST,
-        )
+        farthest = max(max(r["high"], 1 / max(r["low"], 1e-9)) for r in ratios)
+        edge = min(max(_AROUND * farthest, 1 + 2 * margin), _FARTHEST)
         scale = alt.Scale(type="log", domain=[1 / edge, edge], nice=False)
         values = _ticks(edge, 2 if narrow else 4)
         percent = "(datum.value < 1 ? '−' : datum.value > 1 ? '+' : '') + "
@@ -75,7 +74,8 @@ def points_forest(
     rows: Rows, margin: float, everything: Iterable[str], *, of: tuple[str, str], narrow: bool
 ) -> alt.LayerChart:
     """Differences of shares, in percentage points. `everything`: all names, to align by."""
-    edge = max(*(abs(row[name]) for row in rows for name in ("low", "high")), 200 * margin)
+    farthest = max(abs(row[name]) for row in rows for name in ("low", "high"))
+    edge = max(_AROUND * farthest, 200 * margin)
     x = alt.X(
         "middle:Q",
         title=f"{of[1]} − {of[0]}, percentage points",

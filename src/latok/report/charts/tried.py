@@ -13,7 +13,7 @@ from latok.report.text import figure, share
 _CHANCE = 0.05  # of no difference in a task, adjusted for all tasks, below which it is shown
 _CELL, _NARROW_CELL, _BAND = 76, 50, 46  # pixels of a cell: its width, its height
 _BESIDE, _BENEATH = 70, 56  # of the axes
-_DARK = 0.55  # a share from which letters on its cell are light
+_DARK = 0.74  # a share from which letters on its cell are light
 
 
 def task_chart(found: Verdict, *, narrow: bool = False) -> alt.LayerChart:
@@ -60,9 +60,9 @@ def _heat(cells: tuple[Cell, ...], lengths: list[float], narrow: bool) -> alt.La
         {
             "length": figure(cell.length),
             "depth": _band(cell.depth),
-            # the faintest cell is still seen to be one
-            "strength": 0.06 + 0.94 * cell.score,
-            "right": share(cell.score),
+            # the faintest cell is still seen to be one; squared, as most stand near the top
+            "strength": 0.06 + 0.94 * cell.score**2,
+            "right": f"{100.0 * cell.score:.0f} %",
             "of": f"of {cell.n}",
             "light": cell.score >= _DARK,
             "says": f"{share(cell.score)} of {cell.n} right\n{figure(cell.length)} tokens, "
