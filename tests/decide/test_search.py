@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latok.decide.search import Level, Seen, Stop, next_level
+from latok.decide.search import Level, Seen, Stop, next_level, next_same
 
 Server = Callable[[int], tuple[float, float]]  # concurrency → throughput, latency of a request
 
@@ -92,3 +92,26 @@ def test_a_short_budget_gives_at_least_two_levels() -> None:
     seen, why = played(batching(10, 100), budget=15)
     assert len(seen) >= 2
     assert "budget" in why
+
+
+@given(
+    costs=st.lists(st.floats(1.0, 20.0), min_size=1, max_size=6),
+    budget=st.floats(1.0, 100.0),
+)
+def test_a_setting_is_held_at_its_bases_loads_once_each_and_in_its_budget(
+    costs: list[float], budget: float
+) -> None:
+    base = [(Level(2**n, 0.6 * cost, 0.0, ""), cost) for n, cost in enumerate(costs)]
+    known, done, spent = dict(base), set[int](), 0.0
+    while not isinstance(step := next_same(base, done, budget - spent), Stop):
+        cost = {level.concurrency: (level, cost) for level, cost in known.items()}[step.concurrency]
+        shorter = cost[0].seconds - step.seconds
+        assert 0.0 <= shorter <= 0.5 * cost[0].seconds + 1e-9
+        spent += cost[1] - shorter
+        assert spent <= budget + 1e-9 or not done  # the first is held in any case
+        assert step.concurrency not in done
+        done.add(step.concurrency)
+    assert len(done) >= 1
+    if sum(costs) <= budget:
+        assert len(done) == len(costs)
+        assert "every load" in step.why

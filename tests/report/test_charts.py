@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri
 from latok.analysis.compare import Compared
 from latok.analysis.cost import charged
 from latok.analysis.course import course, ecdf
-from latok.analysis.frontier import Saturation
+from latok.analysis.frontier import Map, Saturation, Setting
 from latok.analysis.metrics import digest
 from latok.analysis.probit import fitted
 from latok.decide.advise import stands
@@ -46,6 +46,43 @@ def test_the_frontier_labels_points_with_their_load_and_marks_two(chat: Measured
     assert {f"{chat.map.advice.point} · advised", f"{chat.map.knee} · knee"} <= {
         f"openvino-{label}" for label in labels
     }
+
+
+def with_worse_answers(two_targets: Measured) -> Map:
+    """The second target as a setting of the first that harms answers."""
+    first, second = charts.by_target(two_targets.map).values()
+    harmful = Setting(
+        name="weights=w2_sim",
+        levers={"weights": "w2_sim"},
+        target=second[0].target.name,
+        base=first[0].target.name,
+        lossless=False,
+        points=tuple(point.id for point in second),
+        load="",
+        gains={},
+        margin=0.02,
+        verdict="inferior",
+    )
+    return msgspec.structs.replace(
+        map_of(first), points=two_targets.map.points, settings=(harmful,)
+    )
+
+
+def test_worse_answers_are_drawn_hollow_and_on_no_frontier(two_targets: Measured) -> None:
+    found = with_worse_answers(two_targets)
+    spec = frontier.frontier_chart(found).to_dict()
+    hollow = [each for each in spec["layer"] if each["mark"].get("shape") == "square"]
+    (layer,) = hollow
+    assert layer["mark"]["filled"] is False
+    rows = layer["data"]["values"] if "values" in layer["data"] else rows_of_layer(spec, layer)
+    assert len(rows) == len(found.inferior)
+    assert all(row["inferior"] and not row["frontier"] for row in rows)
+    assert all("worse answers" in row["says"] for row in rows)
+
+
+def rows_of_layer(spec: dict[str, Any], layer: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = spec["datasets"][layer["data"]["name"]]
+    return found
 
 
 def test_a_point_says_its_load_metrics_interval_and_requests(chat: Measured) -> None:

@@ -85,6 +85,14 @@ def test_the_verdict_comes_first(page: Page, chat: Measured) -> None:
     assert text.index(chat.map.advice.text) < text.index("The frontier") < text.index("All points")
 
 
+def test_what_to_make_of_each_lever_stands_under_the_verdict(chat: Measured) -> None:
+    levers = ("Turn kv_cache=u4: speed ×1.20", "Leave weights=q4_0, it harms the answers")
+    advice = msgspec.structs.replace(chat.map.advice, levers=levers)
+    text = page_of(msgspec.structs.replace(chat.map, advice=advice)).text
+    assert text.index("at a time") < text.index(levers[0]) < text.index(levers[1])
+    assert text.index(levers[1]) < text.index("The frontier")
+
+
 def test_everything_that_makes_it_repeatable_is_there(page: Page, chat: Measured) -> None:
     for word in (
         chat.map.command,

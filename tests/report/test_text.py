@@ -10,7 +10,7 @@ from rich.console import Console
 
 from latok.analysis import metrics
 from latok.analysis.capacity import Capacity, Rate, Slots
-from latok.analysis.frontier import Saturation
+from latok.analysis.frontier import Saturation, Setting
 from latok.analysis.point import Point, Quality, TaskQuality
 from latok.report import text
 from latok.report.live import LiveMap
@@ -282,3 +282,32 @@ def test_the_answers_are_told_only_where_they_were_graded(chat: Measured) -> Non
     assert "right" in table
     assert "71 %" in table
     assert "right" not in shown(Measured(map_of([plain]), {}, {}), width=120)
+
+
+def test_a_setting_with_worse_answers_is_marked_and_its_levers_are_named() -> None:
+    replace = msgspec.structs.replace
+    base = metrics.point(manifest_of(8), drive(8))
+    fast = metrics.point(manifest_of(8, target="openvino kv_cache=u4"), drive(8, slow=0.5))
+    found = map_of([base])
+    setting = Setting(
+        name="kv_cache=u4",
+        levers={"kv_cache": "u4"},
+        target="openvino kv_cache=u4",
+        base="openvino",
+        lossless=False,
+        points=(fast.id,),
+        load="8 at a time",
+        gains={},
+        margin=0.02,
+        verdict="inferior",
+    )
+    advice = replace(found.advice, levers=("Leave kv_cache=u4, it harms the answers",))
+    whole = replace(found, points=(base, fast), settings=(setting,), advice=advice)
+    out = io.StringIO()
+    text.print_map(whole, Console(file=out, width=120, color_system=None))
+    said = out.getvalue()
+    assert "and 1 setting of levers" in said
+    assert "○ worse answers" in said
+    assert "Leave kv_cache=u4" in said
+    (row,) = [line for line in said.splitlines() if " kv_cache=u4 " in line and "○" in line]
+    assert "★" not in row

@@ -202,7 +202,7 @@ def answers_line(setting: Setting) -> str:
         return f"answers worse by {-100 * (setting.delta or 0.0):.1f} points ({pairs})"
     if setting.verdict == "non-inferior":
         return f"answers not worse by more than {100 * setting.margin:g} points ({pairs})"
-    more = f", about {setting.needed} more would probably decide" if setting.needed else ""
+    more = f", about {setting.needed:,} more would probably decide" if setting.needed else ""
     known = "the same by its design; measured, " if setting.lossless else ""
     return f"answers {known}inconclusive ({pairs}{more})"
 

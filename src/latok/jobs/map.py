@@ -50,6 +50,10 @@ from latok.records import Closed, Hosted
 from latok.workload.apps import APPS, App
 
 REPORT = "report.html"
+_IN_A_ROW = (
+    "settings are measured one after another, so what else this machine did meanwhile is in their "
+    "differences; latok try measures with and without in turns"
+)
 _STATE = "state.json"  # beside the map: what was asked and what each level cost, to go on with
 _OF_ALL = 0.9  # the driver may need so much of all cores
 _TELLING = 1.0  # seconds that a window must last to tell what the driver needs
@@ -439,7 +443,7 @@ class _Work:
             advice=advise(app.name, points, self._why, settings),
             settings=settings,
             stopped="; ".join(f"{t}: {why}" if len(stops) > 1 else why for t, why in stops.items()),
-            notes=tuple(self._state.notes),
+            notes=(*self._state.notes, *([_IN_A_ROW] if settings else [])),
             command=self._state.command,
             report=str(self._folder / REPORT),
         )

@@ -361,13 +361,6 @@ def whereon(map: Map) -> str:
     return f"{said}, and {many} setting{'s' * (many > 1)} of levers" if many else said
 
 
-def bullet(text: str) -> Padding:
-    """A line of a list."""
-    line = Table.grid(padding=(0, 1))
-    line.add_row(Text("·"), Text(printable(text)))
-    return Padding(line, (0, 0, 0, 2))
-
-
 # --- a capacity --------------------------------------------------------------------------------
 
 
