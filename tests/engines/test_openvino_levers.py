@@ -10,6 +10,7 @@ import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -95,7 +96,9 @@ def test_precision_changes_answers_and_one_thread_does_all_the_work(plain: Seen)
         before = thread_ticks(running.pid)
         exact = complete(Client(running.url), SHORT)
         assert busiest_share(before, thread_ticks(running.pid)) > 0.8
-    assert exact != plain.short
+    # auto is bf16 where the processor has it, and f32 where not
+    if "bf16" in Path("/proc/cpuinfo").read_text("ascii"):
+        assert exact != plain.short
 
 
 def test_weights_in_fewer_bits_answer_otherwise(plain: Seen) -> None:
