@@ -29,7 +29,8 @@ What can be turned to move a deployment between latency and tokens, and what eac
 - **Its spelling**: the engine's own flag, field or environment variable; a name with a dot in front
   is a field of the request. With a `?` it is recalled, and was found in no source or documentation.
 - **latok gives it**: the values that `latok map ENGINE lever=value` takes, of the engines that
-  latok starts.
+  latok starts. What openvino and llamacpp are given is seen to act by tests with the real model;
+  of vllm and sglang only the command line is tested, none of what it does.
 
 {overview}
 {levers}"""

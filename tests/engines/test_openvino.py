@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import socket
@@ -11,65 +10,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from latok.engines.launch import Running, launched
+from tests.engines.client import COLOURS, Client, text_in, text_of
 
 pytestmark = pytest.mark.engine
 
 PARTS = ("tokenise", "queue", "prefill", "decode", "send")
-GREEDY = {"temperature": 0, "max_tokens": 24}
-COLOURS = {"messages": [{"role": "user", "content": "Name three colours."}], **GREEDY}
-
-
-class Client:
-    """The few requests that these tests make, over plain HTTP."""
-
-    def __init__(self, url: str) -> None:
-        where = urlsplit(url)
-        self.address = (where.hostname or "", where.port or 0)
-
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(*self.address, timeout=60)
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body)
-        try:
-            connection.request(method, path, data)
-            answer = connection.getresponse()
-            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
-        finally:
-            connection.close()
-
-    def chat(self, **fields: Any) -> dict[str, Any]:
-        status, _, data = self.call("POST", "/v1/chat/completions", {**COLOURS, **fields})
-        assert status == 200, data
-        said: dict[str, Any] = json.loads(data)
-        return said
-
-    def stream(self, path: str = "/v1/chat/completions", **fields: Any) -> list[dict[str, Any]]:
-        options = {"include_usage": True, "continuous_usage_stats": True}
-        body = {**COLOURS, "stream": True, "stream_options": options, **fields}
-        status, headers, data = self.call("POST", path, body)
-        assert status == 200, data
-        assert headers["content-type"] == "text/event-stream"
-        events = data.decode().split("\n\n")
-        assert events[-2:] == ["data: [DONE]", ""]
-        return [json.loads(event.removeprefix("data: ")) for event in events[:-2]]
-
-    def metrics(self) -> dict[str, float]:
-        status, _, data = self.call("GET", "/metrics")
-        assert status == 200
-        lines = [line for line in data.decode().splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
-
-
-def text_of(answer: dict[str, Any]) -> str:
-    return str(answer["choices"][0]["message"]["content"])
-
-
-def text_in(events: list[dict[str, Any]]) -> str:
-    return "".join(c["delta"].get("content", "") for e in events for c in e["choices"])
 
 
 @pytest.fixture(scope="module")

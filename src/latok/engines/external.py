@@ -107,8 +107,9 @@ def serve(
             while not stopped.wait(0.2):
                 if process.poll() is not None:
                     print(tail(log, 10), file=sys.stderr)
-                    why = tail(log, 1) or f"exit code {process.returncode}"
-                    raise TargetError(f"{engine} ended: {why}")
+                    # the last line alone could be of a request that it answered before
+                    last = f": {line}" if (line := tail(log, 1)) else ""
+                    raise TargetError(f"{engine} ended with exit code {process.returncode}{last}")
                 if not ready and _answers(url):
                     ready = True
                     model = effective(engine, levers)["model"]

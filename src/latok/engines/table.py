@@ -150,7 +150,12 @@ _OPENVINO = (
         choices=(AS_IT_CAME, "q8_0", "q4_0", "w3_sim", "w2_sim"),
         remark="made here of the file by rounding; w3_sim and w2_sim are positive controls",
     ),
-    EngineLever(name="precision", default="auto", choices=("auto", "bf16", "f32")),
+    EngineLever(
+        name="precision",
+        default="auto",
+        choices=("auto", "bf16", "f32"),
+        remark="auto is bf16 where the processor has it",
+    ),
     EngineLever(name="threads", default=None),
     EngineLever(
         name="sparse_attention",
@@ -198,7 +203,7 @@ _LLAMACPP = (
         name="speculation",
         default="off",
         choices=("off", "ngram_mod", "ngram_simple", "ngram_map_k", "ngram_map_k4v", "ngram_cache"),
-        remark="ngram_mod is the one that helps where long passages are repeated",
+        remark="each guessed, and nearly all right, in a passage that repeats; else it guesses little",
     ),
     _MODEL,
     EngineLever(
@@ -282,7 +287,7 @@ ENGINES = {
         ),
         Engine(
             name="vllm",
-            what="vLLM, where it is installed",
+            what="vLLM, where it is installed (tested: its command line, start and end)",
             module="latok.engines.external",
             needs="vllm",
             install="vllm",
@@ -291,7 +296,7 @@ ENGINES = {
         ),
         Engine(
             name="sglang",
-            what="SGLang, where it is installed",
+            what="SGLang, where it is installed (tested: its command line)",
             module="latok.engines.external",
             needs="sglang",
             install="'sglang[all]'",
