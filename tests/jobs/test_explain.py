@@ -248,8 +248,21 @@ def test_a_dry_run_says_what_it_would_send_and_sends_nothing() -> None:
     said = latok(*words, "--grade", "inferred")
     assert said.returncode == 0, said.stderr
     assert "at most 200 requests of 100,000 tokens" in said.stdout
+    assert "$" not in said.stdout  # what runs here costs nobody
     said = latok(*words, "--json")
     assert json.loads(said.stdout)["sent"] == 0
+
+
+def test_a_dry_run_of_an_inference_says_what_it_may_cost_at_the_most() -> None:
+    words = ("explain", "https://api.openai.com", "--model", "gpt-4o-mini", "--dry-run")
+    inferred = (*words, "--grade", "inferred", "--json")
+    # 100,000 tokens at $0.60 a million, were all of them written
+    assert json.loads(latok(*inferred).stdout)["most_usd"] == pytest.approx(0.06)
+    assert "at most $0.06" in latok(*words, "--grade", "inferred").stdout
+    fewer = latok(*inferred, "--max-tokens-spent", "50000")
+    assert json.loads(fewer.stdout)["most_usd"] == pytest.approx(0.03)
+    capped = latok(*inferred, "--max-cost", "0.01")
+    assert json.loads(capped.stdout)["most_usd"] == 0.01
 
 
 def test_one_json_object_is_printed(vllm: Told) -> None:
