@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from latok.load.golden import Asked, Step, chunked
-from tests.golden import anthropic, llamacpp, ollama, openai, responses, tgi
+from tests.golden import anthropic, llamacpp, ollama, openai, responses, sglang, tgi
 from tests.golden.case import Case, Family, dumped, json_body, says
 
 FAMILIES: dict[str, Family] = {
@@ -16,6 +16,7 @@ FAMILIES: dict[str, Family] = {
     **ollama.FAMILIES,
     **llamacpp.FAMILIES,
     **tgi.FAMILIES,
+    **sglang.FAMILIES,
 }
 
 

@@ -31,12 +31,12 @@ def latok(*words: str) -> subprocess.CompletedProcess[str]:
 class Told:
     """What `latok explain` says of a server, and where its runs are."""
 
-    def __init__(self, server: str, runs: Path) -> None:
+    def __init__(self, server: str, runs: Path, *more: str) -> None:
         self.runs = str(runs)
         with golden(f"tests.golden.servers:{server}") as url:
             said = latok(
                 *("explain", url, "-c", "3", "--duration", "2s", "--runs", self.runs, "--json"),
-                *("--input-tokens", "40", "--output-tokens", str(OUT)),
+                *("--input-tokens", "40", "--output-tokens", str(OUT), *more),
             )
         assert said.returncode == 0, said.stderr
         self.found = msgspec.json.decode(said.stdout, type=Explanation)
@@ -56,6 +56,16 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Told:
 @pytest.fixture(scope="module")
 def sglang(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return Told("sglang", tmp_path_factory.mktemp("sglang"))
+
+
+@pytest.fixture(scope="module")
+def sglang_own(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    return Told("sglang", tmp_path_factory.mktemp("sglang-own"), "--dialect", "sglang")
+
+
+@pytest.fixture(scope="module")
+def tgi_buffered(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    return Told("tgi_buffered", tmp_path_factory.mktemp("tgi-buffered"))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +89,7 @@ def together(found: Explanation) -> None:
             assert sum(p.seconds for p in waterfall.components) == pytest.approx(waterfall.seconds)
 
 
-@pytest.mark.parametrize("server", ["vllm", "ollama"])
+@pytest.mark.parametrize("server", ["vllm", "ollama", "sglang_own"])
 def test_what_the_server_tells_of_each_request_is_joined_with_our_own_clock(
     server: str, request: pytest.FixtureRequest
 ) -> None:
@@ -105,7 +115,7 @@ def test_vllms_counters_are_read_by_their_names(vllm: Told) -> None:
     values = counters.values
     assert values["queue"] == pytest.approx(QUEUE)
     assert values["prefill"] == pytest.approx(PREFILL)
-    assert values["decode"] == pytest.approx(0.1)
+    assert values["decode"] == pytest.approx((OUT - 1) * TOKEN)
     assert values["kv"] == pytest.approx(0.3)  # of two engines
     assert values["acceptance"] == pytest.approx(0.75)
     assert values["acceptance_length"] == pytest.approx(4.0)
@@ -132,12 +142,14 @@ def test_a_server_that_tells_only_counters_is_explained_by_them(sglang: Told) ->
         first = seconds(each.waterfall("ttft"))
         assert first["queue"] == QUEUE
         assert first["prefill"] == PREFILL
-        assert seconds(each.waterfall("e2e"))["decode"] == 0.1
+        assert seconds(each.waterfall("e2e"))["decode"] == (OUT - 1) * TOKEN
         assert each.counters
         values = each.counters.values
         # by tokens, not by the gauge that it also has
         assert values["prefix_hits"] < 0.9
         assert values["acceptance_length"] == 3.5
+        assert values["acceptance"] == 0.625
+        assert values["ttft"] == pytest.approx(QUEUE + PREFILL)
         assert values["kv"] == pytest.approx(0.4)
 
 
@@ -146,12 +158,36 @@ def test_tgis_counters_do_not_split_prefill_from_decode(tgi: Told) -> None:
     assert found.grade == "counters"
     whole = seconds(found.loads[-1].waterfall("e2e"))
     assert whole["queue"] == QUEUE
-    assert whole["compute"] == PREFILL + 0.1
+    assert whole["compute"] == PREFILL + (OUT - 1) * TOKEN
     assert "prefill" not in whole
     assert "compute" not in seconds(found.loads[-1].waterfall("ttft"))
     counters = found.loads[-1].counters
     assert counters is not None
     assert counters.values["prefill_batch"] == pytest.approx(PREFILL)
+
+
+def test_tgis_headers_tell_the_times_of_an_answer_that_came_whole(tgi_buffered: Told) -> None:
+    found = tgi_buffered.found
+    assert found.grade == "told"
+    assert found.loads[0].server == "TGI"
+    together(found)
+    for of in ("ttft", "e2e"):  # its first token is its last
+        parts = seconds(found.loads[0].waterfall(of))
+        assert parts["queue"] == QUEUE
+        assert parts["front_end"] == 0.001
+        assert parts["compute"] == PREFILL + (OUT - 1) * TOKEN
+    assert found.loads[0].unexplained["e2e"] < 0.05
+
+
+def test_sglangs_own_stream_tells_what_its_openai_paths_do_not(
+    sglang: Told, sglang_own: Told
+) -> None:
+    assert sglang.found.grade == "counters"
+    assert sglang_own.found.loads[0].server == "SGLang"
+    typical = sglang_own.found.loads[0].waterfall("ttft")
+    assert typical
+    assert typical.cached_tokens == CACHED
+    assert sglang_own.found.loads[-1].counters
 
 
 def test_without_counters_ollama_has_none(ollama: Told) -> None:
@@ -200,9 +236,9 @@ def test_the_explanation_has_a_page_with_every_section(vllm: Told) -> None:
         "What load does",
         "What would help",
         "Through the run",
-        "The laws",
     ):
         assert words in page
+    assert "The laws" not in page  # all prompts and answers have one length
     assert "requests in the server (vLLM)" in page
     assert len(page) < 1_000_000
 
@@ -212,8 +248,21 @@ def test_a_dry_run_says_what_it_would_send_and_sends_nothing() -> None:
     said = latok(*words, "--grade", "inferred")
     assert said.returncode == 0, said.stderr
     assert "at most 200 requests of 100,000 tokens" in said.stdout
+    assert "$" not in said.stdout  # what runs here costs nobody
     said = latok(*words, "--json")
     assert json.loads(said.stdout)["sent"] == 0
+
+
+def test_a_dry_run_of_an_inference_says_what_it_may_cost_at_the_most() -> None:
+    words = ("explain", "https://api.openai.com", "--model", "gpt-4o-mini", "--dry-run")
+    inferred = (*words, "--grade", "inferred", "--json")
+    # 100,000 tokens at $0.60 a million, were all of them written
+    assert json.loads(latok(*inferred).stdout)["most_usd"] == pytest.approx(0.06)
+    assert "at most $0.06" in latok(*words, "--grade", "inferred").stdout
+    fewer = latok(*inferred, "--max-tokens-spent", "50000")
+    assert json.loads(fewer.stdout)["most_usd"] == pytest.approx(0.03)
+    capped = latok(*inferred, "--max-cost", "0.01")
+    assert json.loads(capped.stdout)["most_usd"] == 0.01
 
 
 def test_one_json_object_is_printed(vllm: Told) -> None:

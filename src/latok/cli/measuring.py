@@ -325,11 +325,11 @@ def explain(
         raise UsageError("--budget is for --grade inferred; other grades take --duration")
     asked = experiment(context)
     if dry_run and grade == "inferred":
-        said = {"schema": "latok.outlook/1", "sent": 0, "outlook": probing_outlook(asked)}
+        probing = probing_outlook(asked)
         if json:
-            print_json(said)
+            print_json({"schema": "latok.outlook/1", "sent": 0, **probing._asdict()})
         else:
-            print(f"{said['outlook']}\nNothing was sent.")
+            print(f"{probing.outlook}\nNothing was sent.")
         return
     stored = stored_runs(asked.targets[0] if asked.targets else None, asked.runs)
     if stored is not None:

@@ -90,13 +90,29 @@ def _most(app: App, prices: Prices | None, limits: Limits, margin: float) -> flo
     if limits.requests is not None and max(longest) < math.inf:
         each = most_usd_of(prices, round(longest[0]), round(longest[1]), margin=margin)
         bounds.append(limits.requests * each)
-    if limits.tokens is not None and not prices.usd_per_request:
-        dearest = max(
-            max(margin * rate.usd_per_million_input, rate.usd_per_million_output)
-            for rate in prices.rates
-        )
-        bounds.append(limits.tokens * dearest / 1e6)
+    if (spent := _most_of_tokens(prices, limits, margin)) is not None:
+        bounds.append(spent)
     return min(bounds, default=None)
+
+
+def most_usd_within(prices: Prices | None, limits: Limits, *, margin: float) -> float | None:
+    """What so many requests and tokens may cost at the most, however they are shared out between
+    prompts and answers; None where the price is not known, or nothing bounds it."""
+    if not isinstance(prices, Hosted):
+        return None
+    bounds = (_most_of_tokens(prices, limits, margin), limits.usd)
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def _most_of_tokens(prices: Hosted, limits: Limits, margin: float) -> float | None:
+    """All tokens are of the dearest kind, and each request is billed."""
+    if limits.tokens is None or (prices.usd_per_request and limits.requests is None):
+        return None
+    dearest = max(
+        max(margin * rate.usd_per_million_input, rate.usd_per_million_output)
+        for rate in prices.rates
+    )
+    return limits.tokens * dearest / 1e6 + (limits.requests or 0) * prices.usd_per_request
 
 
 def requests_at(app: App, load: Load, seconds: float, requests: int, warm_up: float) -> float:

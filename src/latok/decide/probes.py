@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from latok.analysis.cost import dollars
 from latok.analysis.infer import decode, prefill
 from latok.analysis.known import prefix_cache, saws
 from latok.analysis.laws import Prefill, Timed
@@ -37,12 +38,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     levels: tuple[int, ...] = LEVELS
 
 
-def outlook(limits: Limits) -> str:
-    """What will be sent at the most, in one line."""
+def outlook(limits: Limits, most_usd: float | None = None) -> str:
+    """What will be sent at the most, in one line, and what it may cost where that is known."""
     most = max(limits.levels, default=1)
+    cost = "" if most_usd is None else f", for at most {dollars(most_usd)}"
     return (
         f"will send at most {limits.requests:,} requests of {limits.tokens:,} tokens in all "
-        f"(prompts and answers), up to {most} at a time, in about {limits.seconds:.0f} s"
+        f"(prompts and answers), up to {most} at a time, in about {limits.seconds:.0f} s{cost}"
     )
 
 

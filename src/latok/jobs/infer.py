@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -14,10 +14,13 @@ from latok.analysis.claims import claims
 from latok.analysis.infer import infer
 from latok.analysis.laws import Claim, Laws
 from latok.analysis.probed import Ask, Probe, Seen
+from latok.decide.outlook import Limits as Spend
+from latok.decide.outlook import most_usd_within
 from latok.decide.probes import LEVELS, Limits, next_probe, outlook
 from latok.errors import TargetError, UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.measure import Watch, begun, spending_of, undisturbed, writing
+from latok.jobs.outlook import most_usd
 from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, read_run
 from latok.jobs.session import EMBEDDED, Say, Session, new_folder, opened
@@ -69,7 +72,8 @@ def inferred(
     word = asked.targets[0] if asked.targets else EMBEDDED
     with opened(word, asked, say) as session:
         limits = _limits(asked, session)
-        say(outlook(limits))
+        allowed = Spend(limits.requests, limits.tokens, asked.max_cost)
+        say(outlook(limits, most_usd_within(session.prices, allowed, margin=session.margin)))
         folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-infer")
         manifest = _manifest(folder, session, asked)
         with writing(folder):
@@ -134,12 +138,21 @@ def _limits(asked: Experiment, session: Session) -> Limits:
     )
 
 
-def probing_outlook(asked: Experiment) -> str:
-    """What an inference would send at the most, in one line; nothing is asked of the target."""
+class Probing(NamedTuple):
+    """What an inference would send at the most, in one line; `most_usd`: what it may cost, None
+    where the price is not known."""
+
+    outlook: str
+    most_usd: float | None
+
+
+def probing_outlook(asked: Experiment) -> Probing:
+    """Sends nothing but, to a URL whose model was not named, the question which models there are.
+    Raises UsageError, TargetError."""
     requests, tokens = asked.max_requests or _REQUESTS, asked.max_tokens_spent or _TOKENS
-    return outlook(
-        Limits(requests=requests, tokens=tokens, seconds=asked.budget, levels=_levels(asked))
-    )
+    limits = Limits(requests=requests, tokens=tokens, seconds=asked.budget, levels=_levels(asked))
+    usd = most_usd(asked, requests, tokens)
+    return Probing(outlook(limits, usd), usd)
 
 
 def _levels(asked: Experiment) -> tuple[int, ...]:

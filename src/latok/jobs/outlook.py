@@ -8,6 +8,7 @@ from typing import Literal
 from latok.decide.outlook import (
     Limits,
     Outlook,
+    most_usd_within,
     outlook,
     requests_at,
     requests_of_map,
@@ -47,15 +48,7 @@ def outlooks(asked: Experiment, command: Command) -> list[Outlook]:
     }
     share = asked.budget / sum(map(len, settings.values()))
     for word in targets if command == "map" else targets[:1]:
-        url, model = word, asked.model or ""
-        if word not in ENGINES:
-            where = site(
-                target_url(word),
-                path=asked.path,
-                headers=asked.headers(),
-                ca=Path(asked.ca) if asked.ca else None,
-            )
-            url, model = where.url, model or model_at(where, asked.dialect)
+        url, model = _target(word, asked)
         known = in_force(asked, url, model)
         for name, profile in profiles.items():
             app = estimated(asked, profile)
@@ -78,6 +71,27 @@ def outlooks(asked: Experiment, command: Command) -> list[Outlook]:
                     )
                 )
     return found
+
+
+def _target(word: str, asked: Experiment) -> tuple[str, str]:
+    """Its URL (or its engine's name) and its model. A URL is asked which models there are, where
+    none was named."""
+    if word in ENGINES:
+        return word, asked.model or ""
+    where = site(
+        target_url(word),
+        path=asked.path,
+        headers=asked.headers(),
+        ca=Path(asked.ca) if asked.ca else None,
+    )
+    return where.url, asked.model or model_at(where, asked.dialect)
+
+
+def most_usd(asked: Experiment, requests: int, tokens: int) -> float | None:
+    """What so many may cost at the most; None where the price is not known. Nothing is sent but the
+    question of `outlooks`. Raises UsageError, TargetError."""
+    known = in_force(asked, *_target(asked.targets[0] if asked.targets else EMBEDDED, asked))
+    return most_usd_within(known.prices, Limits(requests, tokens, asked.max_cost), margin=ESTIMATED)
 
 
 def session_line(

@@ -415,6 +415,39 @@ def _read_tgi(reply: Reply, said: dict[str, Any]) -> Seen:
     return Seen("role", 0)
 
 
+# --- SGLang's own --------------------------------------------------------------------------------
+
+
+def _sglang(request: Request, model: str, extras: Set[str]) -> dict[str, Any]:
+    sampling: dict[str, Any] = {"max_new_tokens": request.max_tokens, "temperature": 0.0}
+    if "ignore_eos" in extras and not request.may_stop:
+        sampling["ignore_eos"] = True
+    return {"text": _text(request), "sampling_params": sampling, "stream": True}
+
+
+_SGLANG_TIMES = ("queue_time", "first_token_latency", "e2e_latency")
+
+
+def _read_sglang(reply: Reply, said: dict[str, Any]) -> Seen:
+    meta, text = as_dict(said.get("meta_info")), said.get("text")
+    if isinstance(text, str):  # all of it, each time
+        reply.text[:] = [text]
+    so_far = as_count(meta.get("completion_tokens"))
+    if so_far is not None:
+        reply.usage = Usage(
+            prompt_tokens=as_count(meta.get("prompt_tokens")),
+            completion_tokens=so_far,
+            cached_tokens=as_count(meta.get("cached_tokens")),
+        )
+    if reason := meta.get("finish_reason"):
+        reply.finish(reason)
+        reply.timed({name: meta[name] for name in _SGLANG_TIMES if name in meta})
+    if reply.error is not None:  # aborted
+        return Seen("error", 0)
+    seen = reply.token("content" if isinstance(text, str) else "role", so_far)
+    return seen if seen.tokens != 0 else Seen("usage", 0)
+
+
 # --- the table -----------------------------------------------------------------------------------
 
 
@@ -549,6 +582,14 @@ DIALECTS = {
             read=_read_tgi,
             extras=(LOGPROBS,),
             streams_only=True,
+        ),
+        Dialect(
+            name="sglang",
+            what="SGLang's own generate: without a chat template, its times in each answer",
+            path="/generate",
+            body=_sglang,
+            read=_read_sglang,
+            extras=("ignore_eos",),
         ),
     )
 }
