@@ -23,7 +23,7 @@ _CONCURRENCY = 8
 
 
 class Fitting(NamedTuple):
-    """A suite, and what finding it has spent: requests, tokens, US dollars, the probe's included."""
+    """A suite, and what finding it has spent, the probe included: requests, tokens, US dollars."""
 
     suite: Suite
     spent: tuple[int, int, float]
@@ -76,12 +76,10 @@ def suite_for(
     found = calibrate([task for task, _ in suite.tasks], ask, seed=suite.seed)
     sizes = {each.task: each.size for each in found}
     left_out = ", ".join(each.said for each in found if each.size is None)
-    tasks = tuple(
-        (task, size) for task, _ in suite.tasks if (size := sizes[task.name]) is not None
-    )
+    tasks = tuple((task, size) for task, _ in suite.tasks if (size := sizes[task.name]) is not None)
     if not tasks:
         raise UsageError(
-            f"no task of {app.name} tells anything of this model: {left_out}; bring your own --items"
+            f"no task of {app.name} tells anything of this model: {left_out}; try your own --items"
         )
     watcher.say("sizes for this model: " + ", ".join(s.said for s in found if s.size is not None))
     if left_out:
