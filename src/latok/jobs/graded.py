@@ -9,8 +9,10 @@ import msgspec
 
 from latok.analysis.metrics import cut_short, output_tokens
 from latok.errors import UsageError
+from latok.jobs.benchmarks import BENCHMARKS
 from latok.jobs.experiment import Experiment
 from latok.jobs.runs import GRADED, write_beside
+from latok.quality.given import given_items
 from latok.quality.items import Graded, Item
 from latok.quality.score import score
 from latok.quality.suite import Exam, Suite, suite_of
@@ -21,12 +23,15 @@ from latok.sandbox import run as run_code
 def suite_asked(asked: Experiment, app: str) -> Suite | None:
     """What shall be graded; None where nothing shall. Raises UsageError."""
     if asked.items is not None:
-        from latok.quality.given import given_items
-
+        if asked.items in BENCHMARKS:
+            return Suite(own=tuple(BENCHMARKS[asked.items]()))
         try:
             content = Path(asked.items).read_bytes()
         except OSError as why:
-            raise UsageError(f"--items: cannot read {asked.items}: {why.strerror}") from None
+            raise UsageError(
+                f"--items: cannot read {asked.items}: {why.strerror}; without a file there is "
+                f"{', '.join(BENCHMARKS)}"
+            ) from None
         return Suite(own=tuple(given_items(content, Path(asked.items).name)))
     return suite_of(app, asked.seed) if asked.graded is not None else None
 

@@ -231,9 +231,9 @@ def _pass_on(rng: random.Random, size: int) -> Made:
     return Made(parts, "tool_call", answer, family, {"depth": depth})
 
 
-# SmolLM2-135M-Instruct Q4_1, embedded OpenVINO engine, greedy, 8 at once, n=24 each, share that
-# is all right, by size: choose_tool 2: 0.79; pass_on 1: 0.88, 2: 0.71, 4: 0.25. Not measured as it
-# stands: tool_call (a draft of size 1: 0.29; hard for a model this small).
+# SmolLM2-135M-Instruct Q4_1, embedded OpenVINO engine, greedy, 8 at once, seed 7, all requests
+# graded; share that is all right, by size: tool_call 1: 0.40 (n=45), choose_tool 2: 0.72 (n=47),
+# pass_on 2: 0.64 (n=44). Earlier, n=24: pass_on 1: 0.88, 4: 0.25.
 TASKS: tuple[Task, ...] = (
     Task(
         name="tool_call",
