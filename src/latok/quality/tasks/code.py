@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.abc import InspectLoader
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from latok.quality.task import Made, Task
@@ -176,9 +177,18 @@ def _near(rng: random.Random, size: int, fits: Callable[[ast.FunctionDef], bool]
 _MASK = "# the missing line"
 
 
+def _ends_with_a_name(function: ast.FunctionDef) -> bool:
+    last = function.body[-1]
+    return (
+        len(function.body) > 1
+        and isinstance(last, ast.Return)
+        and isinstance(last.value, ast.Name)
+    )
+
+
 def _fill(rng: random.Random, size: int) -> Made:
     """The missing line is the last: what comes before it is all that it can be guessed from."""
-    node, text, _ = _near(rng, size, lambda f: len(f.body) > 1 and isinstance(f.body[-1], ast.Return))
+    node, text, _ = _near(rng, size, _ends_with_a_name)
     lines = text.splitlines()
     at = node.name
     missing = lines[-1].strip()
@@ -203,66 +213,80 @@ _WHATS = ("guests", "tickets", "books", "tables", "boats", "seats", "lamps", "ro
 
 def _across(rng: random.Random, size: int) -> Made:
     """Two files and, where there is room, a third; real functions stand between what is needed."""
-    place, family = rng.choice(_PLACES), rng.choice(("constant", "alias", "function", "default"))
+    place, family = rng.choice(_PLACES), rng.choice(("constant", "module", "function", "default"))
     whats = rng.sample(_WHATS, 3)
     values = rng.sample(range(1000, 10_000), 3)
     what, value = whats[0], values[0]
     upper = f"MAX_{what.upper()}"
     defined = [f"MAX_{w.upper()} = {v}" for w, v in zip(whats, values, strict=True)]
     called = f"allowed_{what}"
+    name = f"max_{what}()" if family == "function" else upper
     if family == "function":
         defined = [f"def max_{w}():\n    return {v}" for w, v in zip(whats, values, strict=True)]
-        uses = f"from settings import max_{what}\n\n\ndef {called}():\n    return max_{what}()"
-        ask = f"max_{what}()"
-    elif family == "alias":
-        uses = f"import settings\n\n\ndef {called}():\n    return settings.{upper}"
-        ask = f"settings.{upper}"
+        uses = f"from settings import max_{what}\n\n\ndef {called}():\n    return {name}"
+    elif family == "module":
+        uses = f"import settings\n\n\ndef {called}():\n    return settings.{name}"
     elif family == "default":
-        uses = f"from settings import {upper}\n\n\ndef {called}(most={upper}):\n    return most"
-        ask = upper
+        uses = f"from settings import {name}\n\n\ndef {called}(most={name}):\n    return most"
     else:
-        uses = f"from settings import {upper}\n\n\ndef {called}():\n    return {upper}"
-        ask = upper
+        uses = f"from settings import {name}\n\n\ndef {called}():\n    return {name}"
     rng.shuffle(defined)
     files = {"settings.py": defined, f"{place}.py": [uses], "helpers.py": []}
     room = size - sum(estimate(["\n\n\n".join(some) for some in files.values()]))
     small = [(text, tokens) for _, text, tokens in _written() if tokens <= 80]
-    for text, tokens in rng.sample(small, len(small)):
+    for filler, tokens in rng.sample(small, len(small)):
         if room < 10:
             break
         if tokens <= room:
             some = files[rng.choice(tuple(files))]
-            some.insert(rng.randrange(len(some) + 1), text)
+            some.insert(rng.randrange(len(some) + 1), filler)
             room -= tokens
     pieces = [
-        Piece("file", f"# {name}\n" + "\n\n\n".join(some), name=name)
-        for name, some in files.items()
+        Piece("file", f"# {path}\n" + "\n\n\n".join(some), name=path)
+        for path, some in files.items()
         if some
     ]
-    question = f"The function `{place}.{called}` returns `{ask}`. Which number is that?"
-    parts = Parts(pieces=(*pieces, Piece("question", question)), max_tokens=32)
+    question = "`{}.{}` returns `{}`. Which number is `{}`?"
+    example = (
+        "# settings.py\nMAX_DOORS = 4172\n\n# school.py\nfrom settings import MAX_DOORS\n\n\n"
+        "def allowed_doors():\n    return MAX_DOORS"
+    )
+    asked = question.format("school", "allowed_doors", "MAX_DOORS", "MAX_DOORS")
+    parts = Parts(
+        before=shown([(f"{example}\n\n{asked}", "`MAX_DOORS` is 4172.")]),
+        pieces=(*pieces, Piece("question", question.format(place, called, name, name))),
+        max_tokens=24,
+    )
     about: dict[str, float | str] = {"tokens": float(sum(estimate([p.text for p in pieces])))}
-    return Made(parts, "contains", str(value), f"{family} {what}", about)
+    return Made(parts, "number", {"value": value, "which": "first"}, f"{family} {what}", about)
 
 
 # --- edit: a function again, with one change -----------------------------------------------------
 
+_STEPS = ("price", "tax", "weight", "height", "width", "length", "depth", "speed", "score", "level")
+_NEW = ("invoice", "estimate", "measure", "balance", "forecast", "summary")
+
 
 def _edit(rng: random.Random, size: int) -> Made:
     """The answer repeats most of the prompt, which speculation by prompt lookup is made for."""
-    family = rng.choice(("function", "argument"))
-    node, text, _ = _near(rng, size, lambda f: bool(f.args.args))
-    new = rng.choice(("value", "thing", "amount", "target"))
-    old = node.name if family == "function" else node.args.args[0].arg
-    ask = "Write this function again, with `{}` renamed to `{}`:"
-    example = "def half(number):\n    result = number / 2\n    return result"
-    renamed = ("half", "halve") if family == "function" else ("number", "size")
+    names = rng.sample(_STEPS, min(size, len(_STEPS)) if size > 1 else 2)
+    family, new = rng.choice(("function", "last")), rng.choice(_NEW)
+    taken, *steps = names
+    lines = [
+        f"    {step} = {one} {rng.choice('+-*')} {rng.randrange(2, 100)}"
+        for one, step in pairwise(names)
+    ]
+    text = "\n".join([f"def compute({taken}):", *lines, f"    return {steps[-1]}"])
+    old = "compute" if family == "function" else steps[-1]
+    ask = "Write this function again, with `{}` renamed to `{}`."
+    example = "def compute(age):\n    size = age + 4\n    form = size * 3\n    return form"
+    swap = ("compute", "outline") if family == "function" else ("form", "outline")
     parts = Parts(
-        before=shown([(f"{ask.format(*renamed)}\n\n{example}", example.replace(*renamed))]),
-        pieces=(Piece("question", ask.format(old, new)), Piece("file", text)),
+        before=shown([(f"{example}\n\n{ask.format(*swap)}", example.replace(*swap))]),
+        pieces=(Piece("file", text), Piece("question", ask.format(old, new))),
         max_tokens=120,
     )
-    return Made(parts, "python", ast.unparse(_renamed(text, old, new)), f"{family} {node.name}")
+    return Made(parts, "python", ast.unparse(_renamed(text, old, new)), f"{family} to {new}")
 
 
 def _renamed(text: str, old: str, new: str) -> ast.Module:
@@ -299,9 +323,9 @@ TASKS: tuple[Task, ...] = (
     ),
     _task(
         "edit",
-        "a real function again, with one name changed; size: its tokens",
+        "a function again, with one name changed; size: names in it",
         _edit,
-        (25, 50, 75),
-        25,
+        (3, 5, 8),
+        5,
     ),
 )

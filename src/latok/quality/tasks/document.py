@@ -193,7 +193,7 @@ def _needle(keys: int) -> Callable[[random.Random, int], Made]:
             {"value": values[at], "which": "first"},
             f"{name} in {noise}",
             scorer="number",
-            worked=form.worked(),
+            worked=form.worked() if keys > 1 else (),
             depth=document.depths[at],
         )
 
@@ -227,46 +227,37 @@ def _lookup(rng: random.Random, size: int) -> Made:
         {"value": values[at], "which": "first"},
         name,
         scorer="number",
-        worked=form.worked(),
         depth=at / (pairs - 1),
     )
 
 
-# --- facts: several about each of two people -----------------------------------------------------
+# --- facts: several about one person -------------------------------------------------------------
 
-# How a fact reads, how one asks for it, and what it may be.
+# How a fact reads, how one asks for it, what it may be, and what it is of somebody else.
 _ABOUT = {
-    "city": ("{} lives in {}.", "In which city does {} live?", CITIES),
-    "job": ("{} works as a {}.", "What does {} work as?", JOBS),
-    "hobby": ("{} likes {}.", "What does {} like?", HOBBIES),
-    "room": ("{} has room {}.", "Which room does {} have?", tuple(map(str, range(11, 99)))),
+    "city": ("{} lives in {}.", "In which city does {} live?", CITIES, "Naples"),
+    "job": ("{} works as a {}.", "What does {} work as?", JOBS, "tailor"),
+    "hobby": ("{} likes {}.", "What does {} like?", HOBBIES, "rowing"),
+    "room": ("{} has room {}.", "Which room does {} have?", tuple(map(str, range(11, 99))), "9"),
 }
 
 
 def _facts(rng: random.Random, size: int) -> Made:
     family, noise = rng.choice(tuple(_ABOUT)), rng.choice(("fillers", "prose"))
-    people = rng.sample(NAMES, 2)
-    values = {what: rng.sample(words, 2) for what, (_, _, words) in _ABOUT.items()}
-    told = [
-        " ".join(fact.format(name, values[what][k]) for what, (fact, _, _) in _ABOUT.items())
-        for k, name in enumerate(people)
-    ]
+    name = rng.choice(NAMES)
+    values = {what: rng.choice(words) for what, (_, _, words, _) in _ABOUT.items()}
+    told = [fact.format(name, values[what]) for what, (fact, *_) in _ABOUT.items()]
     document = _document(rng, size, told, noise)
-    at = rng.randrange(2)
+    fact, question, _, other = _ABOUT[family]
+    strangers = " ".join(fact.format("Rita", other) for fact, _, _, other in _ABOUT.values())
     return _made(
         document.text,
-        _ABOUT[family][1].format(people[at]),
-        values[family][at],
+        question.format(name),
+        values[family],
         f"{family} in {noise}",
         scorer="contains",
-        worked=[
-            (
-                "Rita lives in Naples. Rita works as a tailor. Rita likes rowing. Rita has room 9.",
-                _ABOUT[family][1].format("Rita"),
-                _ABOUT[family][0].format("Rita", dict(city="Naples",job="tailor",hobby="rowing",room="9")[family]),
-            )
-        ],
-        depth=document.depths[at],
+        worked=[(strangers, question.format("Rita"), fact.format("Rita", other))],
+        depth=document.depths[tuple(_ABOUT).index(family)],
     )
 
 
@@ -274,50 +265,42 @@ def _facts(rng: random.Random, size: int) -> Made:
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 
-# How facts about two and about one read, how one asks, and of whom or what.
+# How a fact reads, how one asks, of whom or what, and three that no document has.
 _LISTS = {
-    "people": ("{} and {} come on {}.", "{} comes on {}, too.", "Who comes on {}?", NAMES),
+    "people": ("On {}, {}, {} and {} come.", "Who comes on {}?", NAMES, ("Rita", "Hugo", "Olga")),
     "lessons": (
-        "{} and {} are taught on {}.",
-        "{} is taught on {}, too.",
-        "What is taught on {}?",
+        "On {}, they teach {}, {} and {}.",
+        "What do they teach on {}?",
         HOBBIES,
+        ("law", "art", "music"),
     ),
     "trains": (
-        "Trains to {} and {} leave on {}.",
-        "A train to {} leaves on {}, too.",
+        "On {}, trains go to {}, {} and {}.",
         "Where do trains go on {}?",
         CITIES,
+        ("Naples", "Bergen", "Turin"),
     ),
 }
 
 
 def _list(rng: random.Random, size: int) -> Made:
-    """All three who come on one of two days; they stand in two places."""
+    """All three of one of two days."""
     family, noise = rng.choice(tuple(_LISTS)), rng.choice(("fillers", "prose"))
-    two, one, question, words = _LISTS[family]
+    form, question, words, strangers = _LISTS[family]
     whose, days = rng.sample(words, 6), rng.sample(_DAYS, 2)
-    told = [
-        form.format(*names, day)
-        for day, (a, b, c) in zip(days, (whose[:3], whose[3:]), strict=True)
-        for form, names in ((two, (a, b)), (one, (c,)))
-    ]
-    rng.shuffle(told)
+    told = [form.format(day, *some) for day, some in zip(days, (whose[:3], whose[3:]), strict=True)]
+    document = _document(rng, size, told, noise)
+    at = rng.randrange(2)
+    example = form.format("Sunday", *strangers)
     return _made(
-        _document(rng, size, [fact[0].upper() + fact[1:] for fact in told], noise).text,
-        question.format(days[0]),
-        {"right": whose[:3], "among": whose},
+        document.text,
+        question.format(days[at]),
+        {"right": whose[3 * at :][:3], "among": whose},
         f"{family} in {noise}",
         scorer="set_f1",
-        worked=[
-            (
-                f"It rained all night. {two.format('Rita', 'Hugo', 'Sunday')} A goat sleeps in the garden. "
-                f"{one.format('Olga', 'Sunday')}",
-                f"{question.format('Sunday')}",
-                f"{two.format('Rita', 'Hugo', 'Sunday')} {one.format('Olga', 'Sunday')}",
-            )
-        ],
         max_tokens=40,
+        worked=[(f"It rained all night. {example}", question.format("Sunday"), example)],
+        depth=document.depths[at],
     )
 
 
