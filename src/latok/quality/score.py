@@ -9,9 +9,11 @@
     number         a number, or {value, which}       1 if it is the last number (or the first)
     json_fields    an object                         share of fields that are right, of all of both
     set_f1         a list of texts                   F1 of the entries of the list that was given
+                   or {right, among}                 F1 of those of `among` that the answer names
     tool_call      {name, arguments}                 1 if name and every argument are right
     instructions   a list of {kind, …} (CHECKS)      share of the instructions that were followed
-    code           {tests, before, after}            1 if the tests pass; run by `Run`
+    python         code, or {code, lines}            1 if it is the same syntax tree; not run
+    code           {tests, before, after, lines}     1 if the tests pass; run by `Run`
     judge          what a right answer says          1, ½ or 0, as a `Judge` finds
 
 Except where capitals count, texts are compared without case, without quotes, asterisks and a full
@@ -24,8 +26,11 @@ more than `READ` characters.
 
 from __future__ import annotations
 
+import ast
 import re
+import textwrap
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -53,8 +58,9 @@ def score(item: Item, text: str, run: Run | None = None, judge: Judge | None = N
     if item.scorer == "code":
         if run is None:
             raise UsageError(f"{item.id} is graded by running code, and nothing here may run it")
-        tests, before, after = _code(item.answer)
-        return float(run(before + code_in(text) + after, tests))
+        of = {"tests": item.answer} if isinstance(item.answer, str) else item.answer
+        code = of.get("before", "") + code_in(text, of.get("lines")) + of.get("after", "")
+        return float(run(code, of["tests"]))
     if item.scorer == "judge":
         if judge is None:
             raise UsageError(f"{item.id} is graded by a judge, and none was named")
@@ -152,13 +158,19 @@ def _number(answer: float | Mapping[str, Any], text: str) -> float:
     return float(abs(float(said[:400]) - of["value"]) <= 1e-6 * max(1, abs(of["value"])))
 
 
-def _set_f1(answer: Sequence[str], text: str) -> float:
+def _set_f1(answer: Sequence[str] | Mapping[str, Sequence[str]], text: str) -> float:
     """Entries stand on lines, or between commas, semicolons or “and”; their bullets do not count.
+    Where it is known what could have been listed, `among`, they may stand in sentences, too.
 
     F1: twice what both have ÷ what both have together; said twice counts twice.
     """
-    said = [plain(_BULLET.sub("", part)) for part in re.split(r"[,;\n]|\band\b", text)]
-    given, right = Counter(part for part in said if part), Counter(map(plain, answer))
+    if isinstance(answer, Mapping):
+        said = plain(text)
+        given = Counter(one for one in map(plain, answer["among"]) if _stands_in(one, said))
+        right = Counter(map(plain, answer["right"]))
+    else:
+        parts = [plain(_BULLET.sub("", part)) for part in re.split(r"[,;\n]|\band\b", text)]
+        given, right = Counter(part for part in parts if part), Counter(map(plain, answer))
     return 2 * (given & right).total() / max(given.total() + right.total(), 1)
 
 
@@ -258,21 +270,44 @@ def _followed(instruction: dict[str, Any], said: str) -> bool:
     return CHECKS[instruction.pop("kind")](said, **instruction)
 
 
-# --- what needs something from outside -----------------------------------------------------------
+# --- code ----------------------------------------------------------------------------------------
 
 
-def code_in(text: str) -> str:
-    """The first block of code in an answer, or all of it where nothing is fenced."""
+def code_in(text: str, lines: int | None = None) -> str:
+    """The first block of code in an answer, or all of it where nothing is fenced.
+
+    `lines`: only so many of those that are not empty, and none behind an empty one.
+    """
     _, fence, rest = text.partition("```")
-    if not fence:
+    if fence:
+        text = rest.partition("\n")[2].partition("```")[0]  # behind the fence stands its language
+    if lines is None:
         return text
-    return rest.partition("\n")[2].partition("```")[0]  # behind the fence stands its language
+    first = text.strip("\n").partition("\n\n")[0].splitlines()
+    return "\n".join(first[:lines])
 
 
-def _code(answer: str | Mapping[str, str]) -> tuple[str, str, str]:
-    """Tests; and what stands before and after the answer when they run."""
-    of = {"tests": answer} if isinstance(answer, str) else answer
-    return of["tests"], of.get("before", ""), of.get("after", "")
+_PARSED = 10_000  # characters
+
+
+def _python(answer: str | Mapping[str, Any], text: str) -> float:
+    """Comments, quotes and brackets may differ, and how far all of it is indented."""
+    of = {"code": answer} if isinstance(answer, str) else answer
+    right, said = _tree(of["code"]), _tree(code_in(text, of.get("lines")))
+    return float(said is not None and said == right)
+
+
+def _tree(code: str) -> str | None:
+    """None if it is not Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it would say of a strange backslash
+            return ast.dump(ast.parse(textwrap.dedent(code[:_PARSED]).strip()))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+# --- what needs something from outside -----------------------------------------------------------
 
 
 def judge_prompt(item: Item, text: str) -> str:
@@ -308,6 +343,7 @@ SCORERS: Mapping[str, Callable[[Any, str], float]] = {
     "json_fields": _json_fields,
     "set_f1": _set_f1,
     "tool_call": _tool_call,
+    "python": _python,
     "instructions": _instructions,
 }
 OUTSIDE = ("code", "judge")  # scorers that need something that `score` is given

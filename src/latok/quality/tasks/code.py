@@ -1,7 +1,334 @@
-"""Graded tasks for the app `code`."""
+"""Graded tasks for the app `code`: write a line, fill one in, follow a name, repeat with a change.
+
+Real code in them is that of the running Python's standard library (PSF licence), so items are the
+same for one version of Python, and may be others with another.
+"""
 
 from __future__ import annotations
 
-from latok.quality.task import Task
+import ast
+import importlib.util
+import random
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.abc import InspectLoader
+from itertools import pairwise
+from typing import Any, NamedTuple
 
-TASKS: tuple[Task, ...] = ()
+from latok.quality.task import Made, Task
+from latok.quality.tasks.words import shown
+from latok.workload.parts import Parts, Piece
+from latok.workload.prompts import estimate
+
+# --- body: a function from its docstring ---------------------------------------------------------
+
+
+class _Body(NamedTuple):
+    """`takes`: its arguments; `says`: the docstring; `is_`: what it returns, of these and of n;
+    `cases`: what it is called with."""
+
+    takes: str
+    says: str
+    is_: Callable[..., Any]
+    cases: Sequence[tuple[Any, ...]]
+
+
+_INTS = ((1,), (7,), (-4,))
+_TEXTS = (("window",), ("Oak Tree",), ("a",))
+_LISTS = (([3, 1, 2],), ([5, 9],), ([4, 4, -7, 12],))
+_PAIRS = ((3, 8), (-2, 5), (10, 4))
+# n is a number from 2 to 9, another one in each item.
+_BODIES = {
+    "add": _Body("x", "Return x plus {n}.", lambda n, x: x + n, _INTS),
+    "subtract": _Body("x", "Return x minus {n}.", lambda n, x: x - n, _INTS),
+    "multiply": _Body("x", "Return x times {n}.", lambda n, x: x * n, _INTS),
+    "power": _Body("x", "Return x to the power of {n}.", lambda n, x: x**n, _INTS),
+    "remainder": _Body("x", "Return the remainder of x divided by {n}.", lambda n, x: x % n, _INTS),
+    "above": _Body("x", "Return True if x is greater than {n}.", lambda n, x: x > n, _INTS),
+    "below": _Body("x", "Return True if x is less than {n}.", lambda n, x: x < n, _INTS),
+    "equals": _Body("x", "Return True if x is equal to {n}.", lambda n, x: x == n, _INTS),
+    "divisible": _Body(
+        "x", "Return True if x is divisible by {n}.", lambda n, x: x % n == 0, _INTS
+    ),
+    "at_least": _Body("x", "Return the larger of x and {n}.", lambda n, x: max(x, n), _INTS),
+    "at_most": _Body("x", "Return the smaller of x and {n}.", lambda n, x: min(x, n), _INTS),
+    "sum_plus": _Body("a, b", "Return a plus b plus {n}.", lambda n, a, b: a + b + n, _PAIRS),
+    "product": _Body("a, b", "Return a times b times {n}.", lambda n, a, b: a * b * n, _PAIRS),
+    "weighted": _Body("a, b", "Return a times {n} plus b.", lambda n, a, b: a * n + b, _PAIRS),
+    "absolute": _Body("x", "Return the absolute value of x.", lambda n, x: abs(x), _INTS),
+    "negative": _Body("x", "Return the negative of x.", lambda n, x: -x, _INTS),
+    "even": _Body("x", "Return True if x is even.", lambda n, x: x % 2 == 0, _INTS),
+    "first": _Body("items", "Return the first {n} items.", lambda n, i: i[:n], _LISTS),
+    "last": _Body("items", "Return the last item.", lambda n, i: i[-1], _LISTS),
+    "total": _Body("items", "Return the sum of the items.", lambda n, i: sum(i), _LISTS),
+    "largest": _Body("items", "Return the largest of the items.", lambda n, i: max(i), _LISTS),
+    "smallest": _Body("items", "Return the smallest of the items.", lambda n, i: min(i), _LISTS),
+    "ordered": _Body("items", "Return the items in sorted order.", lambda n, i: sorted(i), _LISTS),
+    "backwards": _Body("items", "Return the items in reverse.", lambda n, i: i[::-1], _LISTS),
+    "scaled": _Body(
+        "items", "Return a list of each item times {n}.", lambda n, i: [x * n for x in i], _LISTS
+    ),
+    "larger": _Body(
+        "items", "Return the items greater than {n}.", lambda n, i: [x for x in i if x > n], _LISTS
+    ),
+    "contains": _Body("items", "Return True if {n} is in items.", lambda n, i: n in i, _LISTS),
+    "how_many": _Body("items", "Return the number of items.", lambda n, i: len(i), _LISTS),
+    "upper": _Body("text", "Return the text in upper case.", lambda n, t: t.upper(), _TEXTS),
+    "lower": _Body("text", "Return the text in lower case.", lambda n, t: t.lower(), _TEXTS),
+    "repeat": _Body("text", "Return the text {n} times in a row.", lambda n, t: t * n, _TEXTS),
+    "reverse": _Body("text", "Return the text in reverse.", lambda n, t: t[::-1], _TEXTS),
+    "start": _Body(
+        "text", "Return the first {n} characters of the text.", lambda n, t: t[:n], _TEXTS
+    ),
+    "longer": _Body(
+        "text",
+        "Return True if the text has more than {n} letters.",
+        lambda n, t: len(t) > n,
+        _TEXTS,
+    ),
+    "words": _Body("text", "Return a list of the words.", lambda n, t: t.split(), _TEXTS),
+}
+
+
+def _signed(name: str, body: _Body, n: int) -> str:
+    return f'def {name}({body.takes}):\n    """{body.says.format(n=n)}"""'
+
+
+_HALF = _Body("x", "Return half of x.", lambda n, x: x / 2, ())
+_BETWEEN = _Body("a, b", "Return the difference of a and b.", lambda n, a, b: a - b, ())
+
+
+def _body(rng: random.Random, size: int) -> Made:
+    """So many functions in one answer."""
+    names = rng.sample(tuple(_BODIES), min(size, len(_BODIES)))
+    asked, tests = [], []
+    for name in names:
+        n, body = rng.randrange(2, 10), _BODIES[name]
+        asked.append(_signed(name, body, n))
+        for given in body.cases:
+            called = ", ".join(map(repr, given))
+            tests.append(f"assert {name}({called}) == {body.is_(n, *given)!r}")
+    ask = "Write this Python function in one line:"
+    parts = Parts(
+        before=shown(
+            (
+                (f"{ask}\n{_signed('half', _HALF, 0)}", "def half(x): return x / 2"),
+                (f"{ask}\n{_signed('between', _BETWEEN, 0)}", "def between(a, b): return a - b"),
+            )
+        ),
+        pieces=(Piece("question", "\n".join([ask, *asked])),),
+        max_tokens=32 * len(names),
+    )
+    answer = {"tests": "\n".join(tests), "lines": 2 * len(names)}
+    return Made(parts, "code", answer, names[0])
+
+
+# --- real code -----------------------------------------------------------------------------------
+
+_MODULES = (
+    "argparse ast bisect calendar cgi collections colorsys copy csv datetime difflib dis "
+    "fnmatch fractions functools gettext glob heapq inspect ipaddress json.decoder json.encoder "
+    "linecache locale mimetypes numbers operator pathlib pprint random shlex shutil statistics "
+    "string tempfile textwrap timeit token tokenize traceback types urllib.parse uuid warnings"
+)
+
+
+@cache
+def _functions() -> Sequence[ast.FunctionDef]:
+    """Small functions of the standard library, without decorators and docstrings."""
+    found: dict[str, ast.FunctionDef] = {}
+    for name in _MODULES.split():
+        for node in ast.parse(_source(name)).body:
+            if not isinstance(node, ast.FunctionDef) or node.decorator_list:
+                continue
+            if ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+            # a number of four digits could be taken for one that is asked for
+            if node.body and not any(len(word) > 3 for word in _numbers(node)):
+                found.setdefault(node.name, node)
+    return tuple(found.values())
+
+
+def _source(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    if spec is None or not isinstance(spec.loader, InspectLoader):
+        return ""  # not in this version
+    return spec.loader.get_source(module) or ""
+
+
+def _numbers(node: ast.AST) -> Iterator[str]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Constant) and isinstance(each.value, int | float):
+            yield str(each.value)
+
+
+@cache
+def _written() -> Sequence[tuple[ast.FunctionDef, str, int]]:
+    """Each with its text and how many tokens that has."""
+    texts = [ast.unparse(node) for node in _functions()]
+    return tuple(zip(_functions(), texts, estimate(texts), strict=True))
+
+
+def _near(rng: random.Random, size: int, fits: Callable[[ast.FunctionDef], bool]) -> Any:
+    """A function of about so many tokens: one of the forty that come nearest."""
+    nearest = sorted(
+        (each for each in _written() if fits(each[0])), key=lambda each: abs(each[2] - size)
+    )
+    return rng.choice(nearest[:40])
+
+
+# --- fill: one line of real code is missing ------------------------------------------------------
+
+_MASK = "# the missing line"
+
+
+def _ends_with_a_name(function: ast.FunctionDef) -> bool:
+    last = function.body[-1]
+    return (
+        len(function.body) > 1 and isinstance(last, ast.Return) and isinstance(last.value, ast.Name)
+    )
+
+
+def _fill(rng: random.Random, size: int) -> Made:
+    """The missing line is the last: what comes before it is all that it can be guessed from."""
+    node, text, _ = _near(rng, size, _ends_with_a_name)
+    lines = text.splitlines()
+    at = node.name
+    missing = lines[-1].strip()
+    ask = "Here is a Python function. Write its missing line."
+    example = "def half(number):\n    result = number / 2\n    " + _MASK
+    parts = Parts(
+        before=shown([(f"{ask}\n\n{example}", "return result")]),
+        pieces=(
+            Piece("question", ask),
+            Piece("file", "\n".join([*lines[:-1], f"    {_MASK}"])),
+        ),
+        max_tokens=32,
+    )
+    return Made(parts, "python", {"code": missing, "lines": 1}, at)
+
+
+# --- across: a name in one file, its value in another --------------------------------------------
+
+_PLACES = ("hotel", "museum", "library", "station", "garden", "market", "harbour", "theatre")
+_WHATS = ("guests", "tickets", "books", "tables", "boats", "seats", "lamps", "rooms")
+
+
+def _across(rng: random.Random, size: int) -> Made:
+    """Two files and, where there is room, a third; real functions stand between what is needed."""
+    place, family = rng.choice(_PLACES), rng.choice(("constant", "module", "function", "default"))
+    whats = rng.sample(_WHATS, 3)
+    values = rng.sample(range(1000, 10_000), 3)
+    what, value = whats[0], values[0]
+    upper = f"MAX_{what.upper()}"
+    defined = [f"MAX_{w.upper()} = {v}" for w, v in zip(whats, values, strict=True)]
+    called = f"allowed_{what}"
+    name = f"max_{what}()" if family == "function" else upper
+    if family == "function":
+        defined = [f"def max_{w}():\n    return {v}" for w, v in zip(whats, values, strict=True)]
+        uses = f"from settings import max_{what}\n\n\ndef {called}():\n    return {name}"
+    elif family == "module":
+        uses = f"import settings\n\n\ndef {called}():\n    return settings.{name}"
+    elif family == "default":
+        uses = f"from settings import {name}\n\n\ndef {called}(most={name}):\n    return most"
+    else:
+        uses = f"from settings import {name}\n\n\ndef {called}():\n    return {name}"
+    rng.shuffle(defined)
+    files = {"settings.py": defined, f"{place}.py": [uses], "helpers.py": []}
+    room = size - sum(estimate(["\n\n\n".join(some) for some in files.values()]))
+    small = [(text, tokens) for _, text, tokens in _written() if tokens <= 80]
+    for filler, tokens in rng.sample(small, len(small)):
+        if room < 10:
+            break
+        if tokens <= room:
+            some = files[rng.choice(tuple(files))]
+            some.insert(rng.randrange(len(some) + 1), filler)
+            room -= tokens
+    pieces = [
+        Piece("file", f"# {path}\n" + "\n\n\n".join(some), name=path)
+        for path, some in files.items()
+        if some
+    ]
+    question = "`{}.{}` returns `{}`. Which number is `{}`?"
+    example = (
+        "# settings.py\nMAX_DOORS = 4172\n\n# school.py\nfrom settings import MAX_DOORS\n\n\n"
+        "def allowed_doors():\n    return MAX_DOORS"
+    )
+    asked = question.format("school", "allowed_doors", "MAX_DOORS", "MAX_DOORS")
+    parts = Parts(
+        before=shown([(f"{example}\n\n{asked}", "`MAX_DOORS` is 4172.")]),
+        pieces=(*pieces, Piece("question", question.format(place, called, name, name))),
+        max_tokens=24,
+    )
+    about: dict[str, float | str] = {"tokens": float(sum(estimate([p.text for p in pieces])))}
+    return Made(parts, "number", {"value": value, "which": "first"}, f"{family} {what}", about)
+
+
+# --- edit: a function again, with one change -----------------------------------------------------
+
+_STEPS = ("price", "tax", "weight", "height", "width", "length", "depth", "speed", "score", "level")
+_NEW = ("invoice", "estimate", "measure", "balance", "forecast", "summary")
+
+
+def _edit(rng: random.Random, size: int) -> Made:
+    """The answer repeats most of the prompt, which speculation by prompt lookup is made for."""
+    names = rng.sample(_STEPS, min(size, len(_STEPS)) if size > 1 else 2)
+    family, new = rng.choice(("function", "last")), rng.choice(_NEW)
+    taken, *steps = names
+    lines = [
+        f"    {step} = {one} {rng.choice('+-*')} {rng.randrange(2, 100)}"
+        for one, step in pairwise(names)
+    ]
+    text = "\n".join([f"def compute({taken}):", *lines, f"    return {steps[-1]}"])
+    old = "compute" if family == "function" else steps[-1]
+    ask = "Write this function again, with `{}` renamed to `{}`."
+    example = "def compute(age):\n    size = age + 4\n    form = size * 3\n    return form"
+    swap = ("compute", "outline") if family == "function" else ("form", "outline")
+    parts = Parts(
+        before=shown([(f"{example}\n\n{ask.format(*swap)}", example.replace(*swap))]),
+        pieces=(Piece("file", text), Piece("question", ask.format(old, new))),
+        max_tokens=120,
+    )
+    return Made(parts, "python", ast.unparse(_renamed(text, old, new)), f"{family} to {new}")
+
+
+def _renamed(text: str, old: str, new: str) -> ast.Module:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == old:
+            node.id = new
+        elif isinstance(node, ast.arg) and node.arg == old:
+            node.arg = new
+        elif isinstance(node, ast.FunctionDef) and node.name == old:
+            node.name = new
+    return tree
+
+
+def _task(
+    name: str,
+    what: str,
+    make: Callable[[random.Random, int], Made],
+    sizes: tuple[int, ...],
+    usual: int,
+) -> Task:
+    return Task(name=name, app="code", what=what, make=make, sizes=sizes, usual=usual)
+
+
+TASKS: tuple[Task, ...] = (
+    _task("body", "functions from their docstrings, tested; size: functions", _body, (1, 2, 3), 1),
+    _task("fill", "the last line of a real function; size: its tokens", _fill, (40, 80, 160), 40),
+    _task(
+        "across",
+        "a number that one file defines and another uses; size: tokens of all files",
+        _across,
+        (100, 200, 400, 800, 1600, 3200),
+        200,
+    ),
+    _task(
+        "edit",
+        "a function again, with one name changed; size: names in it",
+        _edit,
+        (3, 5, 8),
+        5,
+    ),
+)

@@ -15,26 +15,29 @@ tokens): needle 0.88, needle_keys 0.44, lookup 0.19. The other tasks and lengths
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import cycle, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from latok.quality.task import Made, Task
-from latok.quality.tasks.words import CITIES, HOBBIES, JOBS, NAMES, OBJECTS
+from latok.quality.tasks.words import ANIMALS, CITIES, COLOURS, HOBBIES, JOBS, NAMES, OBJECTS, shown
 from latok.workload.parts import Parts, Piece
 from latok.workload.prompts import estimate, sentences
 
 # --- documents -----------------------------------------------------------------------------------
 
-_GRASS = (
-    "The grass is green.",
-    "The sky is blue.",
-    "The sun is yellow.",
-    "Here we go.",
-    "There and back again.",
+# Something somewhere: sentences that say nothing about what is asked.
+_FILLERS = (
+    "There is a {colour} {thing} on the table near the door.",
+    "Somebody has left a {colour} {thing} in the garden.",
+    "An old {thing} stands beside the {colour} house.",
+    "The {animal} sleeps next to the {colour} {thing}.",
+    "A {animal} ran past the {thing} this morning.",
+    "It rained all night, and the {thing} got wet.",
 )
 _PARAGRAPH = 6  # sentences
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class _Document(NamedTuple):
@@ -66,8 +69,16 @@ def _paragraphs(lines: Sequence[str]) -> str:
 
 def _noise(rng: random.Random, noise: str) -> Iterator[str]:
     """Sentences without an end, from a random one on, in the order of their text."""
-    source = _GRASS if noise == "grass" else _prose()
-    return islice(cycle(source), rng.randrange(len(source)), None)
+    if noise == "fillers":
+        return _fillers(rng)
+    return islice(cycle(_prose()), rng.randrange(len(_prose())), None)
+
+
+def _fillers(rng: random.Random) -> Iterator[str]:
+    while True:
+        words = {"colour": COLOURS, "thing": OBJECTS, "animal": ANIMALS}
+        drawn = {what: rng.choice(some) for what, some in words.items()}
+        yield rng.choice(_FILLERS).format(**drawn)
 
 
 @cache
@@ -80,24 +91,29 @@ def _prose() -> Sequence[str]:
 def _made(
     document: str,
     question: str,
-    start: str,
-    answer: str | list[str],
+    answer: Any,
     family: str,
     *,
-    scorer: str = "contains",
-    instruction: str = "Read the text, then answer the question about it.",
-    max_tokens: int = 16,
+    scorer: str,
+    max_tokens: int = 24,
     depth: float | None = None,
+    worked: Sequence[tuple[str, str, str]] = (),
 ) -> Made:
-    """`depth` None: the answer stands in no one place."""
-    parts = Parts(
-        pieces=(
-            Piece("instruction", instruction, shared=True),
-            Piece("context", document),
-            Piece("question", f"Question: {question}\nAnswer: {start}"),
-        ),
-        max_tokens=max_tokens,
+    """`worked`: documents, a question of each, and what it got. `depth` None: the answer stands in
+    no one place."""
+
+    def pieces(text: str, question: str) -> tuple[Piece, ...]:
+        return (
+            Piece("instruction", "Read the text, then answer the question.", shared=True),
+            Piece("context", text),
+            Piece("question", question),
+        )
+
+    before = shown(
+        ("\n\n".join(piece.text for piece in pieces(text, asked)), said)
+        for text, asked, said in worked
     )
+    parts = Parts(before=before, pieces=pieces(document, question), max_tokens=max_tokens)
     about: dict[str, float | str] = {"tokens": float(sum(estimate([document])))}
     if depth is not None:
         about["depth"] = depth
@@ -108,13 +124,27 @@ def _made(
 
 
 class _Form(NamedTuple):
-    """How a fact reads, how one asks for it, how the answer begins, and of whom or what it is."""
+    """How a fact reads, how one asks for it, and of whom or what it is."""
 
     fact: str
     question: str
-    start: str
     keys: Sequence[str]
 
+    def told(self, pairs: Iterable[tuple[str, int]]) -> list[str]:
+        return [self.fact.format(key, value) for key, value in pairs]
+
+    def worked(self) -> list[tuple[str, str, str]]:
+        """About those whom no document has."""
+        one, other = _STRANGERS[self.keys]
+        facts = self.told([(one, 4172), (other, 9035)])
+        text = f"It rained all night. {facts[0]} A goat sleeps in the garden. {facts[1]}"
+        return [
+            (text, self.question.format(one), facts[0]),
+            (text, self.question.format(other), facts[1]),
+        ]
+
+
+_STRANGERS = {NAMES: ("Rita", "Hugo"), CITIES: ("Naples", "Bergen"), OBJECTS: ("anchor", "ladder")}
 
 # From the words of the question down to almost none of them: a search by words finds the first
 # three, the others only by the name.
@@ -122,31 +152,26 @@ _FORMS = {
     "magic": _Form(
         "One of the special magic numbers for {} is: {}.",
         "What is the special magic number for {} mentioned in the text?",
-        "The special magic number for {} mentioned in the text is",
         OBJECTS,
     ),
     "museum": _Form(
         "The museum of {} opened in the year {}.",
         "In which year did the museum of {} open?",
-        "The museum of {} opened in the year",
         CITIES,
     ),
     "locker": _Form(
         "The locker of {} has the number {}.",
-        "What is the number of the locker of {}?",
-        "The locker of {} has the number",
+        "Which number does the locker of {} have?",
         NAMES,
     ),
     "lake": _Form(
         "In {}, the lake is {} metres deep.",
-        "How much water does one find at the deepest point near {}? Give metres.",
-        "Near {} the water has a depth of",
+        "How many metres of water are there at the deepest point near {}?",
         CITIES,
     ),
     "telephone": _Form(
         "{} can be reached by dialling {} on any telephone.",
         "What is the phone extension that calls {}?",
-        "The phone extension of {} is",
         NAMES,
     ),
 }
@@ -156,19 +181,19 @@ def _needle(keys: int) -> Callable[[random.Random, int], Made]:
     """One of so many facts that differ only in whom they are of."""
 
     def make(rng: random.Random, size: int) -> Made:
-        name, noise = rng.choice(tuple(_FORMS)), rng.choice(("grass", "prose"))
+        name, noise = rng.choice(tuple(_FORMS)), rng.choice(("fillers", "prose"))
         form = _FORMS[name]
         whose = rng.sample(form.keys, keys)
-        values = [str(value) for value in rng.sample(range(1000, 10_000), keys)]
-        facts = [form.fact.format(key, value) for key, value in zip(whose, values, strict=True)]
-        document = _document(rng, size, facts, noise)
+        values = rng.sample(range(1000, 10_000), keys)
+        document = _document(rng, size, form.told(zip(whose, values, strict=True)), noise)
         at = rng.randrange(keys)
         return _made(
             document.text,
             form.question.format(whose[at]),
-            form.start.format(whose[at]),
-            values[at],
+            {"value": values[at], "which": "first"},
             f"{name} in {noise}",
+            scorer="number",
+            worked=form.worked() if keys > 1 else (),
             depth=document.depths[at],
         )
 
@@ -179,23 +204,10 @@ def _needle(keys: int) -> Callable[[random.Random, int], Made]:
 
 _PAIRS = {
     "part": _Form(
-        "The part number of the {} is {}.",
-        "What is the part number of the {}?",
-        "The part number of the {} is",
-        OBJECTS,
+        "The part number of the {} is {}.", "What is the part number of the {}?", OBJECTS
     ),
-    "area": _Form(
-        "The area code of {} is {}.",
-        "What is the area code of {}?",
-        "The area code of {} is",
-        CITIES,
-    ),
-    "badge": _Form(
-        "The badge of {} has number {}.",
-        "Which number has the badge of {}?",
-        "The badge of {} has number",
-        NAMES,
-    ),
+    "area": _Form("The area code of {} is {}.", "What is the area code of {}?", CITIES),
+    "badge": _Form("The badge of {} has number {}.", "Which number does the badge of {} have?", NAMES),
 }
 
 
@@ -203,56 +215,49 @@ def _lookup(rng: random.Random, size: int) -> Made:
     """As many pairs as fit; where names run out, a number behind them tells them apart."""
     name = rng.choice(tuple(_PAIRS))
     form = _PAIRS[name]
-    pairs = max(2, size // sum(estimate([form.fact.format(form.keys[0], 1234)])))
+    pairs = max(2, size // sum(estimate(form.told([(form.keys[0], 1234)]))))
     rounds = -(-pairs // len(form.keys))
-    keys = [f"{key} {k}" if k else key for k in range(rounds) for key in form.keys]
+    keys = [f"{key} {_LETTERS[k % 26] * (k // 26 + 1)}" if k else key for k in range(rounds) for key in form.keys]
     keys = rng.sample(keys[: max(pairs, len(form.keys))], pairs)
-    values = [str(rng.randrange(1000, 10_000)) for _ in keys]
+    values = [rng.randrange(1000, 10_000) for _ in keys]
     at = rng.randrange(pairs)
     return _made(
-        _paragraphs([form.fact.format(k, v) for k, v in zip(keys, values, strict=True)]),
+        _paragraphs(form.told(zip(keys, values, strict=True))),
         form.question.format(keys[at]),
-        form.start.format(keys[at]),
-        values[at],
+        {"value": values[at], "which": "first"},
         name,
+        scorer="number",
         depth=at / (pairs - 1),
     )
 
 
-# --- facts: several about each of three people ---------------------------------------------------
+# --- facts: several about one person -------------------------------------------------------------
 
-# What is asked, how the answer begins, and which of a person's facts it is.
-_ASKED = {
-    "room": ("What is the room number of {name}?", "The room number of {name} is", "room"),
-    "city": ("In which city does {name} live?", "{name} lives in", "city"),
-    "hobby": ("What does {name} do on Sundays?", "On Sundays {name} enjoys", "hobby"),
-    "job": ("What is the job of {name}?", "{name} works as a", "job"),
-    "room by job": ("Which room does the {job} have?", "The {job} has room", "room"),
+# How a fact reads, how one asks for it, what it may be, and what it is of somebody else.
+_ABOUT = {
+    "city": ("{} lives in {}.", "In which city does {} live?", CITIES, "Naples"),
+    "job": ("{} works as a {}.", "What does {} work as?", JOBS, "tailor"),
+    "hobby": ("{} likes {}.", "What does {} like?", HOBBIES, "rowing"),
+    "room": ("{} has room {}.", "Which room does {} have?", tuple(map(str, range(11, 99))), "9"),
 }
 
 
 def _facts(rng: random.Random, size: int) -> Made:
-    family, noise = rng.choice(tuple(_ASKED)), rng.choice(("grass", "prose"))
-    question, start, what = _ASKED[family]
-    drawn = (rng.sample(words, 3) for words in (NAMES, JOBS, CITIES, HOBBIES))
-    people = [
-        {"name": name, "job": job, "city": city, "hobby": hobby, "room": str(rng.randrange(10, 99))}
-        for name, job, city, hobby in zip(*drawn, strict=True)
-    ]
-    told = [
-        "{name} works as a {job} and has room {room}. {name} lives in {city} and enjoys {hobby} "
-        "on Sundays.".format(**person)
-        for person in people
-    ]
+    family, noise = rng.choice(tuple(_ABOUT)), rng.choice(("fillers", "prose"))
+    name = rng.choice(NAMES)
+    values = {what: rng.choice(words) for what, (_, _, words, _) in _ABOUT.items()}
+    told = [fact.format(name, values[what]) for what, (fact, *_) in _ABOUT.items()]
     document = _document(rng, size, told, noise)
-    at = rng.randrange(3)
+    fact, question, _, other = _ABOUT[family]
+    strangers = " ".join(fact.format("Rita", other) for fact, _, _, other in _ABOUT.values())
     return _made(
         document.text,
-        question.format(**people[at]),
-        start.format(**people[at]),
-        people[at][what],
+        question.format(name),
+        values[family],
         f"{family} in {noise}",
-        depth=document.depths[at],
+        scorer="contains",
+        worked=[(strangers, question.format("Rita"), fact.format("Rita", other))],
+        depth=document.depths[tuple(_ABOUT).index(family)],
     )
 
 
@@ -260,71 +265,77 @@ def _facts(rng: random.Random, size: int) -> Made:
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 
+# How a fact reads, how one asks, of whom or what, and three that no document has.
+_LISTS = {
+    "people": ("On {}, {}, {} and {} come.", "Who comes on {}?", NAMES, ("Rita", "Hugo", "Olga")),
+    "lessons": (
+        "On {}, they teach {}, {} and {}.",
+        "What do they teach on {}?",
+        HOBBIES,
+        ("law", "art", "music"),
+    ),
+    "trains": (
+        "On {}, trains go to {}, {} and {}.",
+        "Where do trains go on {}?",
+        CITIES,
+        ("Naples", "Bergen", "Turin"),
+    ),
+}
+
 
 def _list(rng: random.Random, size: int) -> Made:
-    """All who are somewhere, or do something, on one of two days; four in all."""
-    noise, (day, other) = rng.choice(("grass", "prose")), rng.sample(_DAYS, 2)
-    form, words, question, start = rng.choice(
-        (
-            ("{} comes on {}.", NAMES, "Who comes on {}?", "On {}, those who come are"),
-            ("{} is taught on {}.", HOBBIES, "What is taught on {}?", "On {}, they teach"),
-            ("The train to {} leaves on {}.", CITIES, "Where do trains go on {}?", "On {}, to"),
-        )
-    )
-    asked = rng.sample(words, 4)
-    days = rng.sample((day, day, other, other), 4)
-    facts = [form.format(who, when).capitalize() for who, when in zip(asked, days, strict=True)]
+    """All three of one of two days."""
+    family, noise = rng.choice(tuple(_LISTS)), rng.choice(("fillers", "prose"))
+    form, question, words, strangers = _LISTS[family]
+    whose, days = rng.sample(words, 6), rng.sample(_DAYS, 2)
+    told = [form.format(day, *some) for day, some in zip(days, (whose[:3], whose[3:]), strict=True)]
+    document = _document(rng, size, told, noise)
+    at = rng.randrange(2)
+    example = form.format("Sunday", *strangers)
     return _made(
-        _document(rng, size, facts, noise).text,
-        f"{question.format(day)} List all, separated by commas.",
-        start.format(day),
-        [who for who, when in zip(asked, days, strict=True) if when == day],
-        f"{words[0]} in {noise}",
-        scorer="contains",
+        document.text,
+        question.format(days[at]),
+        {"right": whose[3 * at :][:3], "among": whose},
+        f"{family} in {noise}",
+        scorer="set_f1",
+        max_tokens=40,
+        worked=[(f"It rained all night. {example}", question.format("Sunday"), example)],
+        depth=document.depths[at],
     )
 
 
 def _often(rng: random.Random, size: int) -> Made:
-    """The word that comes most often, like RULER's common words: half of all are that one."""
+    """The word that comes most often, like RULER's common words: three of five are that one."""
     family = rng.choice(("objects", "cities", "hobbies"))
     words = {"objects": OBJECTS, "cities": CITIES, "hobbies": HOBBIES}[family]
     most, *others = rng.sample(words, 9)
-    n = max(4, size // 2)
-    said = rng.sample([most] * (n // 2) + list(islice(cycle(others), n - n // 2)), n)
+    n = max(5, size // 2)
+    said = rng.sample([most] * (n * 3 // 5) + list(islice(cycle(others), n - n * 3 // 5)), n)
+    question = "Which word comes most often in the text? Answer with the word only."
     return _made(
         ", ".join(said) + ".",
-        "Which word comes most often in the list?",
-        "The word that comes most often is",
+        question,
         most,
         family,
-        instruction="Read the list of words, then answer the question about it.",
-        max_tokens=10,
+        scorer="contains",
+        max_tokens=12,
+        worked=[
+            ("violin, lantern, lantern, compass, lantern, anchor.", question, "lantern"),
+            ("Naples, rowing, compass, rowing, rowing, Naples, rowing.", question, "rowing"),
+        ],
     )
 
 
 def _task(
-    name: str,
-    what: str,
-    make: Callable[[random.Random, int], Made],
-    sizes: tuple[int, ...],
-    *,
-    swept: bool = False,
+    name: str, what: str, make: Callable[[random.Random, int], Made], sizes: tuple[int, ...]
 ) -> Task:
-    return Task(
-        name=name,
-        app="document",
-        what=what,
-        make=make,
-        sizes=sizes,
-        usual=sizes[1],
-        swept=swept,
-    )
+    return Task(name=name, app="document", what=what, make=make, sizes=sizes, usual=sizes[1])
 
 
 _LENGTHS = (100, 200, 400, 800, 1600, 3200)
 TASKS: tuple[Task, ...] = (
-    _task("needle", "one number in a text", _needle(1), _LENGTHS, swept=True),
-    _task("needle_keys", "one of four numbers in a text", _needle(4), _LENGTHS, swept=True),
+    _task("needle", "one number in a text", _needle(1), _LENGTHS),
+    _task("needle_keys", "one of four numbers in a text", _needle(2), _LENGTHS),
     _task("lookup", "one of many pairs of name and number", _lookup, (60, *_LENGTHS)),
     _task("facts", "one of several facts about three people in a text", _facts, _LENGTHS),
     _task("list_all", "all that a text says of one day", _list, _LENGTHS),
