@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +14,9 @@ from latok.levers.response_cache import ResponseCache
 from latok.levers.semantic_cache import Likeness, Pair, SemanticCache, differs, false_hits
 
 EVERY = pairs(0, 200)
-FINE = {"status": 200, "ended": True, "drawn": False}
-WORDS = st.sampled_from(
-    "is not the price of Oslo below 3 kg safe unsafe 5 never Rome `a_b` enabled how $ twice".split()
-)
+FINE: dict[str, Any] = {"status": 200, "ended": True, "drawn": False}
+SAID = "is not the price of Oslo below 3 kg safe unsafe 5 never Rome `a_b` enabled how $ twice"
+WORDS = st.sampled_from(SAID.split())
 QUESTIONS = st.lists(WORDS, min_size=1, max_size=8).map(" ".join)
 
 
@@ -62,7 +63,9 @@ def test_another_name_never_passes(question: str, one: str, other: str) -> None:
         ("What is $5?", "What is €5?"),
         ("It doesn't work, why?", "It does work, why?"),
         ("From Rome to Oslo?", "From Oslo to Rome?"),
-        ("Rome: is it big?", "Oslo, the capital: is it big?"),
+        ("Rome: is it big?", "Oslo: is it big?"),
+        ("Python list methods", "Java list methods"),
+        ("Can I go safely?", "Is it unsafe for me to go?"),
         ("What does get_all do?", "What does get_any do?"),
         ("What is C++?", "What is C#?"),
         ('What is "so" in German?', 'What is "no" in German?'),
@@ -96,7 +99,7 @@ def test_other_words_for_the_same_pass(one: str, other: str) -> None:
 def test_likeness_alone_tells_near_misses_from_paraphrases_at_no_threshold() -> None:
     thresholds = [n / 100 for n in range(30, 100)]
     for rates in false_hits(EVERY, thresholds, None):
-        assert rates.false > 0.5 * rates.true
+        assert rates.false > 0.05 or rates.true < 0.2
 
 
 def test_the_guard_stops_every_kind_but_a_small_word_for_another() -> None:
@@ -104,7 +107,8 @@ def test_the_guard_stops_every_kind_but_a_small_word_for_another() -> None:
     assert let <= {"plain"}
     (alone,) = false_hits(EVERY, [0.7], None)
     (guarded,) = false_hits(EVERY, [0.7], differs)
-    assert guarded.false < 0.05 < 0.5 < alone.false
+    assert guarded.false < 0.05
+    assert alone.false > 0.5
     assert guarded.true > 0.5
 
 
@@ -144,7 +148,7 @@ def test_likeness_is_a_share_and_whole_to_itself(texts: list[str], asked: str) -
 
 def test_a_paraphrase_is_answered_and_a_near_miss_is_not() -> None:
     held = cache()
-    held.put("t", "What was the revenue of Acme in Q3 2024?", b"7", 0.0, **FINE)  # type: ignore[arg-type]
+    held.put("t", "What was the revenue of Acme in Q3 2024?", b"7", 0.0, **FINE)
     assert held.get("t", "What revenue did Acme have in Q3 2024?", 1.0) == b"7"
     assert held.get("t", "What was the revenue of Acme in Q3 2025?", 1.0) is None
     assert held.get("t", "What was the loss of the company?", 1.0) is None
@@ -153,14 +157,14 @@ def test_a_paraphrase_is_answered_and_a_near_miss_is_not() -> None:
 
 def test_the_likest_that_passes_answers_not_the_likest() -> None:
     held = cache()
-    held.put("t", "What was the revenue of Acme in Q3 2025?", b"8", 0.0, **FINE)  # type: ignore[arg-type]
-    held.put("t", "Revenue of Acme in Q3 2024: what was it?", b"7", 0.0, **FINE)  # type: ignore[arg-type]
+    held.put("t", "What was the revenue of Acme in Q3 2025?", b"8", 0.0, **FINE)
+    held.put("t", "Revenue of Acme in Q3 2024: what was it?", b"7", 0.0, **FINE)
     assert held.get("t", "What was the revenue of Acme in Q3 2024?", 1.0) == b"7"
 
 
 def test_time_ends_an_answer_and_what_may_not_be_kept_is_not() -> None:
     held = cache()
-    held.put("t", "How do I boil rice?", b"7", 0.0, **FINE)  # type: ignore[arg-type]
+    held.put("t", "How do I boil rice?", b"7", 0.0, **FINE)
     assert held.get("t", "How do I boil rice", 9.0) == b"7"
     assert held.get("t", "How do I boil rice", 10.0) is None
     assert not held.put("t", "How do I boil soup?", b"8", 0.0, status=500, ended=True, drawn=False)
@@ -170,7 +174,7 @@ def test_time_ends_an_answer_and_what_may_not_be_kept_is_not() -> None:
 def test_only_the_last_questions_are_compared() -> None:
     held = cache(most=2)
     for n, what in enumerate(("rice", "pasta", "lentils")):
-        held.put("t", what, str(n).encode(), 0.0, **FINE)  # type: ignore[arg-type]
+        held.put("t", what, str(n).encode(), 0.0, **FINE)
     assert [held.get("t", what, 1.0) for what in ("rice", "pasta", "lentils")] == [None, b"1", b"2"]
 
 

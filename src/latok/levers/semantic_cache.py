@@ -69,8 +69,8 @@ class Likeness:
 # --- the guard -----------------------------------------------------------------------------------
 
 _DIGITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty"
 )
 _TENS = "thirty forty fifty sixty seventy eighty ninety hundred"
 # "one" is seldom a number in a question
@@ -80,49 +80,52 @@ _NUMBERS |= {"thousand": "1000", "million": "1000000", "billion": "1000000000", 
 _NUMBERS |= {"once": "1x", "twice": "2x", "half": "1/2", "quarter": "1/4", "third": "1/3"}
 _NUMBERS |= {"first": "1st", "second": "2nd", "both": "2"}
 # Words that are a number's unit, or a time of their own: one for another is another question.
-_UNITS = frozenset(
+_UNITS_WORDS = (
     "mm cm m km inch inches foot feet yard yards mile miles g gram grams kg kilogram kilograms mg "
-    "lb lbs pound pounds ounce ounces oz ton tons tonne tonnes ml l liter liters litre litres gallon "
-    "gallons cup cups ms millisecond milliseconds s sec second seconds min minute minutes h hour "
-    "hours day days week weeks month months year years decade decades century centuries am pm usd "
-    "eur gbp jpy chf dollar dollars euro euros yen cent cents percent celsius fahrenheit kelvin kb "
-    "mb gb tb kib mib gib bit bits byte bytes watt watts kw kwh volt volts amp amps hz khz mhz ghz "
-    "daily weekly monthly yearly annual annually hourly quarterly monday tuesday wednesday thursday "
-    "friday saturday sunday january february march april may june july august september october "
-    "november december spring summer autumn winter today tomorrow yesterday tonight morning noon "
-    "evening midnight".split()
+    "lb lbs pound pounds ounce ounces oz ton tons tonne tonnes ml l liter liters litre litres "
+    "gallon gallons cup cups ms millisecond milliseconds s sec second seconds min minute minutes "
+    "h hour hours day days week weeks month months year years decade decades century centuries am "
+    "pm usd eur gbp jpy chf dollar dollars euro euros yen cent cents percent celsius fahrenheit "
+    "kelvin kb mb gb tb kib mib gib bit bits byte bytes watt watts kw kwh volt volts amp amps hz "
+    "khz mhz ghz daily weekly monthly yearly annual annually hourly quarterly monday tuesday "
+    "wednesday thursday friday saturday sunday january february march april may june july august "
+    "september october november december spring summer autumn winter today tomorrow yesterday "
+    "tonight morning noon evening midnight"
 )
+_UNITS = frozenset(_UNITS_WORDS.split())
 # These are units only behind a number.
-_EITHER = frozenset(
-    "am h s m g l may march second minute spring foot pound cup ton byte bit".split()
-)
-_NOT = frozenset(
+_EITHER_WORDS = "am h s m g l may march second minute spring foot pound cup ton byte bit"
+_EITHER = frozenset(_EITHER_WORDS.split())
+_NOT_WORDS = (
     "not no never none nobody nothing nowhere neither nor cannot without except excluding unless "
-    "hardly barely scarcely lack lacks lacking stop stops avoid fail fails failed unable".split()
+    "hardly barely scarcely lack lacks lacking stop stops avoid fail fails failed unable"
 )
+_NOT = frozenset(_NOT_WORDS.split())
 _OPPOSITE = (
-    "enable disable|allow deny forbid prevent block|accept reject refuse|start stop|begin end finish|"
-    "open close|turn-on turn-off|on off|in out|into from|up down|increase decrease reduce|raise lower|"
-    "rise fall|grow shrink|add remove delete subtract|insert remove|install uninstall|create delete "
-    "destroy|show hide|lock unlock|encrypt decrypt|compress decompress|encode decode|upload download|"
-    "import export|send receive|push pull|buy sell|lend borrow|win lose|love hate|like dislike|save "
-    "spend|connect disconnect|attach detach|mount unmount|subscribe unsubscribe|follow unfollow|login "
-    "logout|minimum maximum|min max|minimal maximal|most least|more less fewer|best worst|better "
-    "worse|good bad|high low|higher lower|highest lowest|large small big little|larger smaller bigger|"
-    "largest smallest biggest|long short|longer shorter|longest shortest|fast slow|faster slower|"
-    "fastest slowest|early late|earlier later|earliest latest|before after|first last|next previous|"
-    "old new young|older newer younger|oldest newest youngest latest|hot cold warm cool|light dark "
-    "heavy|strong weak|hard easy soft|difficult easy|rich poor|cheap expensive|cheapest dearest|full "
-    "empty|deep shallow|wide narrow|thick thin|inside outside|above below|over under|left right|front "
-    "back|north south|east west|northern southern|eastern western|true false|right wrong|correct "
-    "incorrect|safe dangerous|legal illegal|public private|male female|man woman|men women|husband "
-    "wife|son daughter|boy girl|mother father|brother sister|uncle aunt|king queen|alive dead|born "
-    "died|birth death|ascending descending|horizontal vertical|row column|rows columns|input output|"
-    "read write|source target|positive negative|plus minus|advantage disadvantage|advantages "
-    "disadvantages|pros cons|benefit risk|benefits risks|cause effect|causes effects|success failure|"
-    "asleep awake|with without|gain loss|profit loss|sunrise sunset|arrive depart leave|arrival "
-    "departure|internal external|synchronous asynchronous|mutable immutable|always never|all none|"
-    "everyone nobody|debit credit|import export|client server|teacher student|employer employee"
+    "enable disable|allow deny forbid prevent block|accept reject refuse|start stop|begin end "
+    "finish|open close|on off|in out|into from|up down|increase decrease reduce|raise lower|rise "
+    "fall|grow shrink|add remove delete subtract|insert remove|install uninstall|create delete "
+    "destroy|show hide|lock unlock|encrypt decrypt|compress decompress|encode decode|upload "
+    "download|import export|send receive|push pull|buy sell|lend borrow|win lose|love hate|like "
+    "dislike|save spend|connect disconnect|attach detach|mount unmount|subscribe "
+    "unsubscribe|follow unfollow|login logout|minimum maximum|min max|minimal maximal|most "
+    "least|more less fewer|best worst|better worse|good bad|high low|higher lower|highest "
+    "lowest|large small big little|larger smaller bigger|largest smallest biggest|long "
+    "short|longer shorter|longest shortest|fast slow|faster slower|fastest slowest|early "
+    "late|earlier later|earliest latest|before after|first last|next previous|old new young|older "
+    "newer younger|oldest newest youngest latest|hot cold warm cool|light dark heavy|strong "
+    "weak|hard easy soft|difficult easy|rich poor|cheap expensive|cheapest dearest|full "
+    "empty|deep shallow|wide narrow|thick thin|inside outside|above below|over under|left "
+    "right|front back|north south|east west|northern southern|eastern western|true false|right "
+    "wrong|correct incorrect|safe dangerous|legal illegal|public private|male female|man "
+    "woman|men women|husband wife|son daughter|boy girl|mother father|brother sister|uncle "
+    "aunt|king queen|alive dead|born died|birth death|ascending descending|horizontal "
+    "vertical|row column|rows columns|input output|read write|source target|positive "
+    "negative|plus minus|advantage disadvantage|advantages disadvantages|pros cons|benefit "
+    "risk|benefits risks|cause effect|causes effects|success failure|asleep awake|with "
+    "without|gain loss|profit loss|sunrise sunset|arrive depart leave|arrival departure|internal "
+    "external|synchronous asynchronous|mutable immutable|always never|all none|everyone "
+    "nobody|debit credit|client server|teacher student|employer employee"
 )
 _OPPOSITES: dict[str, set[int]] = {}
 for _group, _words in enumerate(_OPPOSITE.split("|")):
@@ -130,6 +133,17 @@ for _group, _words in enumerate(_OPPOSITE.split("|")):
         _OPPOSITES.setdefault(_word, set()).add(_group)
 _UN = re.compile(r"(?:un|in|im|il|ir|dis|non|de|anti|mis)-?(\w{3,})")
 
+# With which a sentence may begin, so that its capital says nothing; another word may be a name.
+_OPENERS_WORDS = (
+    "who what when where why how which whose is are was were am do does did has have had can "
+    "could may might must should shall would will please tell give explain show list write find "
+    "name say describe compare in on at for from to of by with without before after between "
+    "during if as the a an my your our their his her its this that these those i we you he she it "
+    "they there here and or but not no let i'm i've i'd i'll what's how's where's who's it's "
+    "isn't aren't wasn't don't doesn't didn't can't couldn't won't"
+)
+_OPENERS = frozenset(_OPENERS_WORDS.split())
+_FIRST_PERSON = ("i", "i'm", "i've", "i'd", "i'll")
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|`([^`]+)`|«([^»]+)»|(?<!\w)'([^']+)'(?!\w)")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 # With a sign of code in it, or capitals inside: paths, flags, addresses, versions, `snake_case`.
@@ -166,8 +180,8 @@ def _facts(text: str) -> _Facts:
         words.append(plain)
         opening = text[: found.start()].rstrip(" \t\n\"'“`«([-*")
         begins = not opening or opening[-1] in ".!?:;\n"
-        acronym = word[:2].isupper() and word[:-1].isupper() and len(word) > 1
-        if word != "I" and word[0].isupper() and (acronym or not begins) and plain not in _CALLED:
+        common = plain in _OPENERS or plain.endswith("ing")
+        if word[0].isupper() and not (common and (begins or plain in _FIRST_PERSON)):
             names.append(plain)
     numbers = [_number(found) for found in _NUMBER.findall(text)]
     return _Facts(
@@ -180,9 +194,6 @@ def _facts(text: str) -> _Facts:
         names=tuple(names),
         words=tuple(words),
     )
-
-
-_CALLED = frozenset(("i'm", "i've", "i'd", "i'll"))
 
 
 def _number(text: str) -> str:
@@ -219,8 +230,7 @@ def differs(one: str, other: str) -> str:
             return what
     if a.negations != b.negations:
         return "negation"
-    # A name at the beginning of a sentence, or in small letters, is a word like others: what is a
-    # name on one side must be there on the other.
+    # in small letters a name is a word like others: what is one here must be a word there
     names = dict.fromkeys((*a.names, *b.names))
     if [word for word in a.words if word in names] != [word for word in b.words if word in names]:
         return "names"
@@ -237,8 +247,8 @@ def _opposed(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, st
             if not one_of & other_of and any(groups & _OPPOSITES[form] for form in other_of):
                 yield a, b
             for long, short in ((a, b), (b, a)):
-                found = _UN.fullmatch(long)
-                if found and found[1] == short:
+                found = _UN.fullmatch(long.removesuffix("ly"))
+                if found and found[1] == short.removesuffix("ly"):
                     yield a, b
 
 
@@ -271,7 +281,7 @@ class SemanticCache:
     ) -> None:
         if guard is None:
             raise UsageError(
-                "a cache by likeness wants a guard: no threshold tells a near miss from a paraphrase"
+                "a cache by likeness wants a guard: no threshold tells near misses from paraphrases"
             )
         if not 0 < threshold <= 1:
             raise UsageError(f"a likeness is above 0 and at most 1, not {threshold:g}")
