@@ -34,6 +34,11 @@ def test_the_guard_says_the_same_either_way_round(one: str, other: str) -> None:
     assert differs(one, one) == ""
 
 
+@given(st.text(), st.text())
+def test_the_guard_reads_any_text(one: str, other: str) -> None:
+    assert bool(differs(one, other)) == bool(differs(other, one))
+
+
 @given(QUESTIONS, st.integers(0, 999), st.integers(0, 999))
 def test_another_number_never_passes(question: str, one: int, other: int) -> None:
     passes = not differs(f"{question} {one} apples", f"{question} {other} apples")

@@ -63,7 +63,8 @@ class Likeness:
         # a word that stands twice says little more than once
         weighted = np.log1p(counts) * self._weights
         lengths = np.linalg.norm(weighted, axis=1, keepdims=True)
-        return np.divide(weighted, lengths, out=np.zeros_like(weighted), where=lengths > 0)
+        unit: NDArray[np.float32] = weighted / np.where(lengths > 0, lengths, 1)
+        return unit
 
 
 # --- the guard -----------------------------------------------------------------------------------
