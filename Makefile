@@ -43,7 +43,7 @@ worked: .venv/dev
 
 # Our own cost and error, and what the searches find; half an hour. What each shows stands in its file.
 BENCHMARKS := driver_error driver_cost schedule starved memory engine_overhead compare_power \
-	trace_replay quality_power context_kept
+	trace_replay quality_power context_kept semantic_cache
 bench: .venv/dev
 	@failed=; for name in $(BENCHMARKS); do echo "== $$name"; \
 		$(BIN)/python benchmarks/$$name.py || failed="$$failed $$name"; done; \
