@@ -207,7 +207,9 @@ _PAIRS = {
         "The part number of the {} is {}.", "What is the part number of the {}?", OBJECTS
     ),
     "area": _Form("The area code of {} is {}.", "What is the area code of {}?", CITIES),
-    "badge": _Form("The badge of {} has number {}.", "Which number does the badge of {} have?", NAMES),
+    "badge": _Form(
+        "The badge of {} has number {}.", "Which number does the badge of {} have?", NAMES
+    ),
 }
 
 
@@ -217,7 +219,11 @@ def _lookup(rng: random.Random, size: int) -> Made:
     form = _PAIRS[name]
     pairs = max(2, size // sum(estimate(form.told([(form.keys[0], 1234)]))))
     rounds = -(-pairs // len(form.keys))
-    keys = [f"{key} {_LETTERS[k % 26] * (k // 26 + 1)}" if k else key for k in range(rounds) for key in form.keys]
+    keys = [
+        f"{key} {_LETTERS[k % 26] * (k // 26 + 1)}" if k else key
+        for k in range(rounds)
+        for key in form.keys
+    ]
     keys = rng.sample(keys[: max(pairs, len(form.keys))], pairs)
     values = [rng.randrange(1000, 10_000) for _ in keys]
     at = rng.randrange(pairs)
