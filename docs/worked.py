@@ -166,7 +166,7 @@ PAGES = (
             ),
             Step(
                 "**Streaming.** The same work; only when the user sees the first word changes.",
-                "latok try stream=on..off --app chat -c 4 --graded 30% --budget 40s",
+                "latok try stream=off --app chat -c 4 --graded 30% --budget 40s",
             ),
             Step(
                 "**Quantised weights.** Smaller weights are read faster, and answer worse.",
