@@ -277,7 +277,7 @@ def test_the_answers_are_told_only_where_they_were_graded(chat: Measured) -> Non
         "59 %–94 %",
     ):
         assert words in said
-    assert "answers" not in shown(plain)
+    assert "graded" not in shown(plain)
     table = shown(Measured(map_of([plain, point]), {}, {}), width=120)
     assert "right" in table
     assert "71 %" in table

@@ -62,7 +62,7 @@ def forest_charts(
         values = _ticks(edge, 2 if narrow else 4)
         percent = "(datum.value < 1 ? '−' : datum.value > 1 ? '+' : '') + "
         percent += "format(abs(datum.value - 1), '.0%')"
-        axis = alt.Axis(labelExpr=percent, values=values)
+        axis = alt.Axis(labelExpr=percent, values=values, labelOverlap="greedy", labelSeparation=4)
         x = alt.X("middle:Q", title=f"{of[1]} against {of[0]}", scale=scale, axis=axis)
         found["ratios"] = _forest(ratios, x, (1 / (1 + margin), 1 + margin), 1.0, called, narrow)
     if shares:
