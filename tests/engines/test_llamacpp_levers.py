@@ -82,6 +82,7 @@ def test_small_steps_take_more_calls_and_guesses_change_no_answer(plain: Seen) -
 
 def test_the_cache_in_four_bits_takes_a_third_of_the_memory(plain: Seen) -> None:
     with launched("llamacpp", {**ROOM, "threads": 1, "kv_cache": "q4_0"}, say=print) as running:
+        assert json.loads(Client(running.url).call("GET", "/props")[2])["total_slots"] == 2
         saved = plain.memory - anonymous_bytes(running.pid)
         # 16,384 tokens of 30 layers, keys and values of 3 × 64, at 2 bytes or 18 for 32
         expected = 16_384 * 30 * 2 * 3 * 64 * (2 - 18 / 32)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from latok.engines.launch import launched
+from latok.engines.model import model_path
 from tests.engines.client import Client, busiest_share, thread_ticks
 
 pytestmark = pytest.mark.engine
@@ -91,8 +92,14 @@ def test_cache_eviction_keeps_so_many_tokens_and_kv_cache_sets_the_room(plain: S
     assert evicting.pool < 0.9 * plain.pool  # fewer than at u8, oddly; f16 is tested elsewhere
 
 
-def test_precision_changes_answers_and_one_thread_does_all_the_work(plain: Seen) -> None:
-    with launched("openvino", {"precision": "f32", "threads": 1}, say=print) as running:
+def test_precision_changes_answers_one_thread_does_all_the_work_and_the_file_is_the_one_named(
+    plain: Seen, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.gguf"
+    other.symlink_to(model_path(print))
+    levers = {"model": str(other), "precision": "f32", "threads": 1}
+    with launched("openvino", levers, say=print) as running:
+        assert running.model == "other"
         before = thread_ticks(running.pid)
         exact = complete(Client(running.url), SHORT)
         assert busiest_share(before, thread_ticks(running.pid)) > 0.8

@@ -203,7 +203,7 @@ _LLAMACPP = (
         name="speculation",
         default="off",
         choices=("off", "ngram_mod", "ngram_simple", "ngram_map_k", "ngram_map_k4v", "ngram_cache"),
-        remark="each guessed, nearly all right, in a passage that repeats; little elsewhere",
+        remark="each guesses well in a passage that repeats itself, elsewhere little",
     ),
     _MODEL,
     EngineLever(
