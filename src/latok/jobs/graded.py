@@ -23,17 +23,22 @@ from latok.sandbox import run as run_code
 def suite_asked(asked: Experiment, app: str) -> Suite | None:
     """What shall be graded; None where nothing shall. Raises UsageError."""
     if asked.items is not None:
-        if asked.items in BENCHMARKS:
-            return Suite(own=tuple(BENCHMARKS[asked.items]()))
-        try:
-            content = Path(asked.items).read_bytes()
-        except OSError as why:
-            raise UsageError(
-                f"--items: cannot read {asked.items}: {why.strerror}; without a file there is "
-                f"{', '.join(BENCHMARKS)}"
-            ) from None
-        return Suite(own=tuple(given_items(content, Path(asked.items).name)))
+        return Suite(own=own_items(asked.items))
     return suite_of(app, asked.seed) if asked.graded is not None else None
+
+
+def own_items(word: str) -> tuple[Item, ...]:
+    """The items of a benchmark of that name, or of a file. Raises UsageError."""
+    if word in BENCHMARKS:
+        return tuple(BENCHMARKS[word]())
+    try:
+        content = Path(word).read_bytes()
+    except OSError as why:
+        raise UsageError(
+            f"--items: cannot read {word}: {why.strerror}; without a file there is "
+            f"{', '.join(BENCHMARKS)}"
+        ) from None
+    return tuple(given_items(content, Path(word).name))
 
 
 def exam_asked(asked: Experiment, app: str, level: int) -> Exam | None:

@@ -22,6 +22,7 @@ from latok.engines.launch import launched
 from latok.engines.table import ENGINES, parse_levers
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
+from latok.jobs.graded import own_items
 from latok.jobs.prices import ESTIMATED, in_force
 from latok.load.energy import Meter, meters_here, prometheus_meter
 from latok.load.plan import Prepared
@@ -178,6 +179,8 @@ def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> 
     """
     levers: Mapping[str, Any] = {}
     trace, brought = _brought(asked)  # a wrong file, before an engine starts
+    if asked.items is not None:
+        own_items(asked.items)
     with ExitStack() as stack:
         if word in ENGINES:
             turned = parse_levers(word, _pairs(asked.levers))
