@@ -217,8 +217,8 @@ _WHATS = ("guests", "tickets", "books", "tables", "boats", "seats", "lamps", "ro
 def _across(rng: random.Random, size: int) -> Made:
     """Two files and, where there is room, a third; real functions stand between what is needed."""
     place, family = rng.choice(_PLACES), rng.choice(("constant", "module", "function", "default"))
-    whats = rng.sample(_WHATS, 3)
-    values = rng.sample(range(1000, 10_000), 3)
+    whats = rng.sample(_WHATS, 2)
+    values = rng.sample(range(1000, 10_000), 2)
     what, value = whats[0], values[0]
     upper = f"MAX_{what.upper()}"
     defined = [f"MAX_{w.upper()} = {v}" for w, v in zip(whats, values, strict=True)]
@@ -321,14 +321,14 @@ TASKS: tuple[Task, ...] = (
         "across",
         "a number that one file defines and another uses; size: tokens of all files",
         _across,
-        (100, 200, 400, 800, 1600, 3200),
-        200,
+        (100, 150, 200, 400, 800, 1600, 3200),
+        150,
     ),
     _task(
         "edit",
         "a function again, with one name changed; size: names in it",
         _edit,
-        (3, 5, 8),
-        5,
+        (2, 3, 5, 8),
+        2,
     ),
 )

@@ -342,7 +342,7 @@ _LENGTHS = (100, 200, 400, 800, 1600, 3200)
 TASKS: tuple[Task, ...] = (
     _task("needle", "one number in a text", _needle(1), _LENGTHS),
     _task("needle_keys", "one of four numbers in a text", _needle(2), _LENGTHS),
-    _task("lookup", "one of many pairs of name and number", _lookup, (60, *_LENGTHS)),
+    _task("lookup", "one of many pairs of name and number", _lookup, (60, 140, *_LENGTHS)),
     _task("facts", "one of several facts about three people in a text", _facts, _LENGTHS),
     _task("list_all", "all that a text says of one day", _list, _LENGTHS),
     _task("often", "the most frequent word of a list", _often, (40, *_LENGTHS)),
