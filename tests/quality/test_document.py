@@ -13,6 +13,7 @@ from latok.quality.task import Task
 from latok.quality.tasks.document import TASKS
 from latok.workload.prompts import estimate
 
+
 def right(item: Item) -> list[str]:
     """What the answer must say."""
     if isinstance(item.answer, str):
