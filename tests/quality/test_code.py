@@ -80,7 +80,6 @@ def test_files_are_as_long_as_asked_and_the_number_stands_in_one_of_them(size: i
 
 
 def test_code_context_keeps_what_the_question_across_files_needs() -> None:
-    pytest.importorskip("tree_sitter_python")
     for number in range(40):
         item = OF["across"].item(0, number, 1600)
         kept = selected(item.parts, 320, estimate)

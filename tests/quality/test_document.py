@@ -64,7 +64,6 @@ def test_what_is_listed_too_much_costs() -> None:
 
 @pytest.mark.parametrize("name", ["needle", "needle_keys", "facts", "list_all", "lookup"])
 def test_selection_by_words_keeps_the_answer_of_most_items(name: str) -> None:
-    pytest.importorskip("bm25s")
     (task,) = (task for task in TASKS if task.name == name)
     held = []
     for number in range(30):

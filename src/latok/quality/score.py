@@ -58,7 +58,8 @@ def score(item: Item, text: str, run: Run | None = None, judge: Judge | None = N
     if item.scorer == "code":
         if run is None:
             raise UsageError(f"{item.id} is graded by running code, and nothing here may run it")
-        of = {"tests": item.answer} if isinstance(item.answer, str) else item.answer
+        given = item.answer
+        of: Mapping[str, Any] = {"tests": given} if isinstance(given, str) else given
         code = of.get("before", "") + code_in(text, of.get("lines")) + of.get("after", "")
         return float(run(code, of["tests"]))
     if item.scorer == "judge":
@@ -292,7 +293,7 @@ _PARSED = 10_000  # characters
 
 def _python(answer: str | Mapping[str, Any], text: str) -> float:
     """Comments, quotes and brackets may differ, and how far all of it is indented."""
-    of = {"code": answer} if isinstance(answer, str) else answer
+    of: Mapping[str, Any] = {"code": answer} if isinstance(answer, str) else answer
     right, said = _tree(of["code"]), _tree(code_in(text, of.get("lines")))
     return float(said is not None and said == right)
 
