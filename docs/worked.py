@@ -192,12 +192,13 @@ PAGES = (
             Step(
                 "**Selection against the whole.** BM25 keeps the passages that share words with "
                 "the question, within a budget of tokens.",
-                "latok try context=bm25:256 --app document -c 4 --graded 100% --budget 80s",
+                "latok try context=bm25:256 --app document --item-size 1600 -c 4 --graded 100% "
+                "--budget 80s",
             ),
             Step(
                 "**Sparse attention** skips parts of long prompts inside the engine.",
-                "latok try sparse_attention=xattention --app document -c 4 --graded 50% "
-                "--budget 80s",
+                "latok try sparse_attention=xattention --app document --item-size 3200 -c 2 "
+                "--graded 100% --budget 90s",
             ),
             Step(
                 "**Batching.** Many documents at once, for whom it may take longer.",
@@ -214,12 +215,14 @@ PAGES = (
             Step(
                 "**Code context.** Only what the request touches of the files goes along: found by "
                 "the grammar, not by likeness.",
-                "latok try code_context=400 --app code -c 2 --graded 100% --budget 80s",
+                "latok try code_context=400 --app code --item-size 1600 -c 2 --graded 100% "
+                "--budget 80s",
             ),
             Step(
                 "**Prompt lookup.** Edits repeat most of what they were given, so guesses from the "
                 "prompt are often right, and the answer is the same.",
-                "latok try speculation=prompt_lookup --app code -c 1 --graded 100% --budget 80s",
+                "latok try speculation=prompt_lookup --app code --item-size 8 -c 1 --graded 100% "
+                "--budget 80s",
             ),
             Step(
                 "**The prefix cache over edits.** Each request begins with the same files.",
@@ -236,7 +239,8 @@ PAGES = (
         tuple(
             Step(
                 f"**{budget} tokens.**" if budget != 1024 else "**1,024 tokens.**",
-                f"latok try context=bm25:{budget} --app document -c 4 --graded 100% --budget 50s",
+                f"latok try context=bm25:{budget} --app document --item-size 1600 -c 4 "
+                "--graded 100% --budget 50s",
             )
             for budget in (64, 128, 256, 512, 1024)
         ),

@@ -94,6 +94,11 @@ _SHARED: dict[str, Any] = {
     "cancel": option("Clients that go away: 'after=1s, share=0.3'.", WHAT),
     "graded": option("Share of the requests whose answers are graded, such as 20%.", WHAT),
     "items": option("A file of your own graded items: JSONL with prompt and answer.", WHAT),
+    "item_size": option(
+        "Size of the app's graded items; of documents and files: tokens.",
+        WHAT,
+        default="what tells most of this model",
+    ),
     "scale": option("Shrinks all lengths with their ratios kept, such as 0.2.", WHAT),
     "seed": option("Same seed, same requests.", WHAT, default="0"),
     "max_requests": option("Send no more, warm-up included.", HOW),

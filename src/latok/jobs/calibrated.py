@@ -44,7 +44,7 @@ def suite_for(
     answered, UsageError where too little may be spent, KeyboardInterrupt.
     """
     spent = (0, 0, session.probed())
-    if suite.own or is_usual(session):
+    if suite.own or asked.item_size is not None or is_usual(session):
         return Fitting(suite, spent)
     load = Closed(asked.concurrency or _CONCURRENCY)
 

@@ -37,6 +37,7 @@ _ABOVE_ZERO = (
     "price_per_hour",
     "max_cost",
     "precision",
+    "item_size",
     "margin",
     "quality_margin",
     "graded",
@@ -44,7 +45,7 @@ _ABOVE_ZERO = (
 # Words that are written as `5%` or `0.05`, as `90s` or `2m`, as `800` or `10k`.
 SHARES = ("precision", "margin", "quality_margin", "graded")
 SPANS = ("budget", "duration")
-COUNTS = ("requests", "highest", "concurrency", "max_requests", "max_tokens_spent")
+COUNTS = ("item_size", "requests", "highest", "concurrency", "max_requests", "max_tokens_spent")
 TIERS = ("standard", "batch", "priority")
 # With neither --requests nor --duration a point is held this long after its warm-up.
 DURATION = 30.0
@@ -70,7 +71,7 @@ class Experiment:
     each, which are tried beside the target as it is, or `auto`.
     `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
     `graded`: the share of the requests that are graded items, of the app's tasks or those in the
-    file `items`.
+    file `items`; `item_size`: how large the tasks' items are, for documents in tokens.
     `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
     hold for the whole command. `price_per_hour`: dollars for own hardware; `price`: of a hosted
     model (`latok.analysis.cost.parse_price`); `energy_metric`: `URL#METRIC` of a Prometheus page.
@@ -92,6 +93,7 @@ class Experiment:
     cancel: str | None = None
     graded: float | None = None
     items: str | None = None
+    item_size: int | None = None
     scale: float | None = None
     seed: int = 0
     concurrency: int | None = None
@@ -169,7 +171,7 @@ class Experiment:
             "prompts": ("scale", *drawn),
             "cache": ("turns", "prefix"),
             "graded": ("trace", "prompts", "turns"),
-            "items": ("trace", "prompts", "turns"),
+            "items": ("trace", "prompts", "turns", "item_size"),
         }
         for one, others in excluded.items():
             for other in others:

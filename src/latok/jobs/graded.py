@@ -24,7 +24,7 @@ def suite_asked(asked: Experiment, app: str) -> Suite | None:
     """What shall be graded; None where nothing shall. Raises UsageError."""
     if asked.items is not None:
         return Suite(own=own_items(asked.items))
-    return suite_of(app, asked.seed) if asked.graded is not None else None
+    return suite_of(app, asked.seed, asked.item_size) if asked.graded is not None else None
 
 
 def own_items(word: str) -> tuple[Item, ...]:

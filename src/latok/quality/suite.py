@@ -45,9 +45,16 @@ class Suite:
         return {"tasks": {task.name: size for task, size in self.tasks}, "seed": self.seed}
 
 
-def suite_of(app: str, seed: int) -> Suite:
-    """An app's tasks, each at its usual size. Raises UsageError if it has none."""
-    return Suite(tasks=tuple((task, task.usual) for task in tasks_of(app)), seed=seed)
+def suite_of(app: str, seed: int, size: int | None = None) -> Suite:
+    """An app's tasks, each at its usual size, or at that of its own which is nearest to `size`.
+    Raises UsageError if the app has no tasks."""
+
+    def of(task: Task) -> int:
+        if size is None:
+            return task.usual
+        return min(task.sizes, key=lambda each: abs(each - size))
+
+    return Suite(tasks=tuple((task, of(task)) for task in tasks_of(app)), seed=seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
