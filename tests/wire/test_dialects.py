@@ -122,6 +122,7 @@ SENT: dict[str, tuple[bool, dict[str, Any] | None]] = {  # can it be whole; how 
     "ollama-generate": (True, {"think": "low"}),
     "llamacpp": (True, None),
     "tgi": (False, None),
+    "sglang": (True, None),
 }
 
 

@@ -335,15 +335,22 @@ def _often(rng: random.Random, size: int) -> Made:
 
 
 def _task(
-    name: str, what: str, make: Callable[[random.Random, int], Made], sizes: tuple[int, ...]
+    name: str,
+    what: str,
+    make: Callable[[random.Random, int], Made],
+    sizes: tuple[int, ...],
+    *,
+    swept: bool = False,
 ) -> Task:
-    return Task(name=name, app="document", what=what, make=make, sizes=sizes, usual=sizes[1])
+    return Task(
+        name=name, app="document", what=what, make=make, sizes=sizes, usual=sizes[1], swept=swept
+    )
 
 
 _LENGTHS = (100, 200, 400, 800, 1600, 3200)
 TASKS: tuple[Task, ...] = (
-    _task("needle", "one number in a text", _needle(1), _LENGTHS),
-    _task("needle_keys", "one of two numbers in a text", _needle(2), _LENGTHS),
+    _task("needle", "one number in a text", _needle(1), _LENGTHS, swept=True),
+    _task("needle_keys", "one of two numbers in a text", _needle(2), _LENGTHS, swept=True),
     _task("lookup", "one of many pairs of name and number", _lookup, (60, 140, *_LENGTHS[1:])),
     _task("facts", "one of several facts about one person in a text", _facts, _LENGTHS),
     _task("list_all", "all that a text says of one day", _list, _LENGTHS),
