@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from latok.analysis.point import Point
 from latok.jobs.capacity import capacity
-from latok.jobs.experiment import Experiment, number
+from latok.jobs.experiment import Experiment, seconds
 from latok.jobs.map import Watcher
 from latok.jobs.measure import measure
 from latok.report.point import point_line
@@ -72,7 +72,7 @@ def main() -> None:
         model=given.model,
         input_tokens=given.input_tokens,
         output_tokens=given.output_tokens,
-        budget=number(given.budget, "--budget"),
+        budget=seconds(given.budget, "--budget"),
         runs=given.keep,
     )
     found = capacity(asked, Watcher(done=lambda point: print(f"  {point_line(point)}", flush=True)))
@@ -80,7 +80,7 @@ def main() -> None:
         sys.exit(130)
     (answer,) = found.capacities
     print(*capacity_lines(answer), sep="\n", flush=True)
-    one = replace(asked, duration=number(given.duration, "--duration"))
+    one = replace(asked, duration=seconds(given.duration, "--duration"))
     right = []
     if answer.closed is not None:
         few, many = answer.closed.ci95
