@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from latok.analysis.capacity import Capacity
 from latok.analysis.compare import Comparison
 from latok.analysis.explain import Explanation
 from latok.analysis.frontier import Map
 from latok.analysis.point import Point
 from latok.errors import UsageError
 from latok.jobs.account import account_of_stored, stored_runs
+from latok.jobs.capacity import capacity as capacity_
 from latok.jobs.compare import compare as compare_
 from latok.jobs.experiment import Experiment
 from latok.jobs.explain import explain as explain_
 from latok.jobs.map import Watcher, map_
 from latok.jobs.measure import measure as measure_
 from latok.jobs.report import write_report
+from latok.jobs.try_ import try_
+from latok.quality.tried import Tried
 
 
 def map(
@@ -97,6 +101,48 @@ def explain(
     if not complete:
         raise KeyboardInterrupt
     return found.explanation
+
+
+def capacity(
+    target: str | None = None,
+    *,
+    budget: float = 180.0,
+    say: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> Capacity:
+    """The highest load within the SLO, with an interval: how many at a time, how many a second.
+
+    `budget`: seconds of measuring. `options`: `precision=0.1`, `highest=256`, `loops=("closed",)`
+    for one of the two answers, and all that `map` takes. Raises as `map` does; an app without an
+    SLO is a UsageError.
+    """
+    targets = () if target is None else (target,)
+    asked = _experiment(targets=targets, budget=budget, **options)
+    found = capacity_(asked, Watcher(say=say))
+    if not found.complete:
+        raise KeyboardInterrupt
+    return found.capacities[0]
+
+
+def try_levers(
+    *levers: str,
+    target: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> Tried:
+    """Turns levers (`"kv_cache=u4"`, `"context=bm25:256"`) and measures with and without, in turns:
+    latency, tokens, cost, capacity and answers.
+
+    `options`: `concurrency=8`, `budget=120.0` (seconds), `margin=0.05`, `quality_margin=0.02`,
+    `graded=0.5`, and all that `map` takes. Raises as `map` does.
+    """
+    targets = () if target is None else (target,)
+    found, _, complete = try_(
+        _experiment(targets=targets, levers=levers, **options), Watcher(say=say)
+    )
+    if not complete:
+        raise KeyboardInterrupt
+    return found
 
 
 def _experiment(**words: Any) -> Experiment:
