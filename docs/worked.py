@@ -161,7 +161,7 @@ PAGES = (
             Step(
                 "**The prefix cache over shared beginnings.** Every chat begins with the same 400 "
                 "tokens of instructions; with the cache their prefill is paid once.",
-                "latok try prefix_cache=on --app chat --prefix 'tree(1:400)' --graded 30% "
+                "latok try prefix_cache=on --app chat --prefix 'tree(1:2000)' --graded 20% "
                 "-c 4 --budget 60s",
             ),
             Step(

@@ -180,20 +180,22 @@ class _Rounds:
 
     def warm_up(self) -> None:
         """A round that is not compared: it warms all, and shows how many requests a round bears."""
-        began = time.monotonic()
+        rates, overhead = list[float](), 0.0
         for arm in self._arms:
+            began = time.monotonic()
             turn = self._turn(arm, 0)
             if turn.ended == "interrupted":
                 raise KeyboardInterrupt
             if turn.failed:
                 raise TargetError(turn.failed)
-        took = (time.monotonic() - began) / len(self._arms)
-        rounds = _ROUNDS + _ROUNDS // _FLOOR / len(self._arms)
-        wanted = self._budget / (len(self._arms) * rounds)
-        assert self._asked.concurrency is not None
-        c = self._asked.concurrency
-        # a third of a short round is start and end
-        self._requests = max(2 * c, min(round(self._requests * wanted / took), 40 * c))
+            rates.append(max(turn.point.throughput.requests_per_s, 1e-3))
+            took = time.monotonic() - began
+            overhead = max(overhead, took - self._requests / rates[-1])
+        turns = len(self._arms) * _ROUNDS + _ROUNDS // _FLOOR
+        # at least half of a turn is measured, even where fewer rounds fit then
+        seconds = max(self._budget / turns - overhead, overhead)
+        c = self._load.concurrency
+        self._requests = max(2 * c, min(round(min(rates) * seconds), _ITEMS // 2))
 
     def run(self) -> bool:
         """Rounds until all is clear or the budget is spent; False if it was interrupted."""
