@@ -88,10 +88,10 @@ def _table(said: Any) -> Iterator[str]:
 
 
 def _setting(setting: Setting) -> Iterator[str]:
-    yield f"| {setting.name} | without | with | change | 95 % interval | verdict |"
-    yield "|---|---:|---:|---:|---:|---|"
+    yield f"| {setting.name} | | without | with | change | 95 % interval | verdict |"
+    yield "|---|---|---:|---:|---:|---:|---|"
     for row in setting_rows(setting):
-        yield "| " + " | ".join(row[:6]) + " |"
+        yield "| " + " | ".join(row[:7]) + " |"
     yield ""
     for sentence in quality_sentences(setting):
         yield f"- {sentence}"

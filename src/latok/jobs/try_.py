@@ -40,6 +40,8 @@ _CONCURRENCY = 8
 # The budget is cut into so many rounds, in each of which every setting is asked the same: fewer
 # leave much doubt of their own spread, more lose their time at their edges.
 _ROUNDS, _FEWEST = 8, 4
+# Past the budget by this share two rounds must do, however wide their intervals.
+_OVER = 0.25
 _PATIENT = 3  # times the budget may be passed until there are two rounds that can be trusted
 _FLOOR = 3  # every such round base is asked twice
 _GRADED = 0.5  # of the requests, where it was not said
@@ -215,7 +217,13 @@ class _Rounds:
             left = self._budget - (time.monotonic() - began)
             kept = len(self._arms[0].stretches)
             # a few more than the budget bears, if else there was nothing to say
-            least = _FEWEST if left > -self._budget else 2 if left > -_PATIENT * self._budget else 0
+            least = (
+                _FEWEST
+                if left > -_OVER * self._budget
+                else 2
+                if left > -_PATIENT * self._budget
+                else 0
+            )
             if left < longest and kept >= least:
                 return True
             started = time.monotonic()
