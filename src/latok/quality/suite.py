@@ -49,12 +49,8 @@ def suite_of(app: str, seed: int, size: int | None = None) -> Suite:
     """An app's tasks, each at its usual size, or at that of its own which is nearest to `size`.
     Raises UsageError if the app has no tasks."""
 
-    def of(task: Task) -> int:
-        if size is None:
-            return task.usual
-        return min(task.sizes, key=lambda each: abs(each - size))
-
-    return Suite(tasks=tuple((task, of(task)) for task in tasks_of(app)), seed=seed)
+    sized = [(task, task.usual if size is None else task.nearest(size)) for task in tasks_of(app)]
+    return Suite(tasks=tuple(sized), seed=seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,10 @@ class Task:
     usual: int
     swept: bool = False
 
+    def nearest(self, size: int) -> int:
+        """Of its sizes the one that is nearest."""
+        return min(self.sizes, key=lambda each: abs(each - size))
+
     def beside(self, size: int, number: int) -> int:
         """The size of an item in a suite whose items of this task are of about `size`: its own or,
         where it is swept, by turns also the next smaller and the next larger."""
