@@ -40,7 +40,7 @@ def bare(pipe: Connection, levers: dict[str, Any], tokens: int) -> None:
     import openvino
     import openvino_genai as genai
 
-    from latok.engines.openvino import Text
+    from latok.engines.openvino_text import Text
     from latok.engines.openvino_core import pipeline_of
 
     path = str(model_path(print))

@@ -13,6 +13,7 @@ import pytest
 
 from latok import sandbox
 from latok.sandbox import inside, judge
+from tests.marks import linux
 
 TESTS = "assert add(1, 2) == 3\nassert add(-1, 1) == 0"
 RIGHT = "def add(a, b):\n    {}\n    return a + b"  # and something else on the way
@@ -29,7 +30,7 @@ def quietly(first: str) -> str:
     return add(f"try:\n        {first}\n    except BaseException:\n        pass")
 
 
-@pytest.fixture(params=["seccomp", "audit hook"])
+@pytest.fixture(params=[pytest.param("seccomp", marks=linux), "audit hook"])
 def fence(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """Both fences: the second as on a machine whose system calls we have no numbers of."""
     if request.param == "audit hook":
@@ -38,8 +39,6 @@ def fence(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_p
             text = text.replace(f'"{machine}": (', f'"not {machine}": (')
         (tmp_path / "inside.py").write_text(text, "utf-8")
         monkeypatch.setattr(inside, "__file__", str(tmp_path / "inside.py"))
-    elif judge("", "").fence != "seccomp":
-        pytest.skip("no seccomp here")
     return str(request.param)
 
 
@@ -180,6 +179,7 @@ def test_code_that_reaches_out_is_ended_whatever_it_catches(
     assert {path.name for path in tmp_path.iterdir()} <= {"kept", "inside.py"}
 
 
+@linux
 @pytest.mark.parametrize(
     "first",
     [
@@ -197,8 +197,6 @@ def test_code_that_reaches_out_is_ended_whatever_it_catches(
     ],
 )
 def test_the_kernel_refuses_also_what_the_interpreter_would_not(first: str) -> None:
-    if judge("", "").fence != "seccomp":
-        pytest.skip("no seccomp here")
     assert "refused" in judge(quietly(first), TESTS).why
 
 
@@ -237,9 +235,8 @@ def test_the_code_never_sees_its_tests(fence: str) -> None:
     assert judge(seen, "found = add(1, 2)\nassert found == [], 'secret'").passed
 
 
+@linux
 def test_what_ends_the_judge_ends_the_code(tmp_path: Path) -> None:
-    if judge("", "").fence != "seccomp":
-        pytest.skip("only Linux tells a child that its parent died")
     program = "from latok.sandbox import judge; judge('while True: pass', '', seconds=60)"
     with subprocess.Popen([sys.executable, "-c", program]) as judging:
         children = Path(f"/proc/{judging.pid}/task/{judging.pid}/children")

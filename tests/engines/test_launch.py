@@ -17,9 +17,9 @@ import pytest
 
 from latok.engines.launch import Running, launched
 from latok.errors import TargetError, UsageError
+from tests.marks import linux
 
 engine = pytest.mark.engine
-linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
 def children(pid: int) -> list[int]:

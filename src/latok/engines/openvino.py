@@ -16,7 +16,6 @@ import asyncio
 import functools
 import json
 import math
-import re
 import secrets
 import signal
 import socket
@@ -36,7 +35,6 @@ from latok.engines.model import model_name
 from latok.engines.openai import (
     ChatBody,
     CompletionBody,
-    Message,
     Refusal,
     Shape,
     TokenizeBody,
@@ -55,6 +53,7 @@ from latok.engines.openvino_core import (
     Taken,
     packed,
 )
+from latok.engines.openvino_text import Text
 from latok.engines.prefix import BLOCK
 from latok.engines.table import ENGINES, effective, require
 from latok.engines.text import Detokeniser, StopText
@@ -67,60 +66,6 @@ from latok.version import VERSION
 _SERVER = ("server", f"latok/{VERSION} openvino")
 _EVENTS = (("content-type", "text/event-stream"), ("cache-control", "no-cache"), _SERVER)
 _PHASES = ("tokenise", "queue", "prefill", "decode", "send")
-# The tokeniser cuts what it gives at 8,192 tokens and says nothing. A token is at least one byte
-# and a character at most four, so pieces of this many characters are never cut.
-_TOKENISED_LIMIT = 8192
-_PIECE = 2000
-
-
-class Text:
-    """The model's tokeniser and chat template. All of it holds the GIL, and is quick."""
-
-    def __init__(self, model: str) -> None:
-        import openvino_genai
-
-        self._tokeniser: Any = openvino_genai.Tokenizer(model)
-        vocabulary: dict[bytes, int] = self._tokeniser.get_vocab()
-        self.pieces = [b""] * (max(vocabulary.values()) + 1)
-        for piece, id in vocabulary.items():
-            # Only what looks like a special token can be one; decoding drops those that are.
-            special = piece[:1] + piece[-1:] == b"<>" and not self._tokeniser.decode([id])
-            self.pieces[id] = b"" if special else piece
-        self.ids("the first call takes 15 ms")
-
-    def ids(self, text: str) -> list[int]:
-        ids = self._encode(text)
-        if len(ids) < _TOKENISED_LIMIT:
-            return ids
-        return [id for piece in _pieces(text) for id in self._encode(piece)]
-
-    def chat(self, messages: list[Message], *, answer: bool = True) -> list[int]:
-        """The ids of a conversation in the model's own template."""
-        said = [{"role": message.role, "content": message.text} for message in messages]
-        try:
-            text = self._tokeniser.apply_chat_template(said, add_generation_prompt=answer)
-        except RuntimeError as why:
-            raise Refusal(f"the chat template does not take this: {why}", param="messages") from why
-        return self.ids(text)
-
-    def _encode(self, text: str) -> list[int]:
-        if not text:
-            return []
-        ids: Any = self._tokeniser.encode(text, add_special_tokens=False).input_ids.data
-        return list(ids[0].tolist())
-
-
-def _pieces(text: str) -> list[str]:
-    """A long text cut where the tokeniser would cut too: before a space that a word follows."""
-    pieces, start = [], 0
-    while len(text) - start > _PIECE:
-        cuts = [
-            m.start() for m in re.finditer(r"(?<=\w) (?=[A-Za-z])", text[start : start + _PIECE])
-        ]
-        end = start + (cuts[-1] if cuts and cuts[-1] else _PIECE)
-        pieces.append(text[start:end])
-        start = end
-    return [*pieces, text[start:]]
 
 
 class _Answer:
