@@ -210,6 +210,20 @@ def test_every_chart_is_drawn_in_colours_that_can_be_seen(
     assert paper == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 254)")
 
 
+def pointed_at(browser: Browser, mark: str) -> str:
+    """What is shown when the mouse is over the middle of a mark."""
+    x, y = browser.value(
+        f"""(() => {{
+          const mark = document.querySelector(`{mark}`);
+          mark.scrollIntoView({{block: "center", behavior: "instant"}});
+          const box = mark.getBoundingClientRect();
+          return [box.x + box.width / 2, box.y + box.height / 2];
+        }})()"""
+    )
+    browser.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    return str(browser.value("document.getElementById('tip').innerText"))
+
+
 @pytest.mark.parametrize(
     ("mark", "words"),
     [
@@ -228,16 +242,7 @@ def test_pointing_at_a_mark_shows_its_numbers(
     browser: Browser, report: Path, mark: str, words: tuple[str, ...]
 ) -> None:
     browser.open(report, dark=False)
-    x, y = browser.value(
-        f"""(() => {{
-          const mark = document.querySelector(`{mark}`);
-          mark.scrollIntoView({{block: "center", behavior: "instant"}});
-          const box = mark.getBoundingClientRect();
-          return [box.x + box.width / 2, box.y + box.height / 2];
-        }})()"""
-    )
-    browser.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-    said = browser.value("document.getElementById('tip').innerText")
+    said = pointed_at(browser, mark)
     for word in words:
         assert word in said
 
@@ -402,16 +407,7 @@ def test_pointing_at_what_was_tried_shows_its_numbers(
     browser: Browser, trials: Path, mark: str, words: tuple[str, ...]
 ) -> None:
     browser.open(trials, dark=False)
-    x, y = browser.value(
-        f"""(() => {{
-          const mark = document.querySelector(`{mark}`);
-          mark.scrollIntoView({{block: "center", behavior: "instant"}});
-          const box = mark.getBoundingClientRect();
-          return [box.x + box.width / 2, box.y + box.height / 2];
-        }})()"""
-    )
-    browser.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-    said = browser.value("document.getElementById('tip').innerText")
+    said = pointed_at(browser, mark)
     for word in words:
         assert word in said.replace("-", "−")
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from latok.errors import UsageError
 from latok.records import Message, Record, Request, Usage
+from latok.wire.apis import LOGPROBS
 from latok.wire.capture import Capture, pack_read, record_of
-from latok.wire.dialects import DIALECTS, LOGPROBS, dialect_named
+from latok.wire.dialects import DIALECTS, dialect_named
 from latok.wire.http1 import Response
 from tests.golden.case import Case
 from tests.golden.quirks import CASES, WHAT, http

@@ -32,7 +32,7 @@ from latok.quality.items import Graded
 from latok.quality.suite import Exam
 from latok.quality.tried import Answers, Side, Tried, tried
 from latok.records import Closed, Usage
-from latok.wire.dialects import LOGPROBS
+from latok.wire.apis import LOGPROBS
 from latok.workload.apps import App
 from latok.workload.prompts import PromptMaker
 

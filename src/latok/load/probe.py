@@ -25,7 +25,8 @@ from latok.load.proxy import Proxy, proxy_for
 from latok.load.socket import tls_context
 from latok.records import Request, Usage
 from latok.version import VERSION
-from latok.wire.dialects import DIALECTS, LOGPROBS, Dialect, dialect_named
+from latok.wire.apis import LOGPROBS
+from latok.wire.dialects import DIALECTS, Dialect, dialect_named
 from latok.wire.http1 import request_bytes
 from latok.wire.reply import error_text
 
