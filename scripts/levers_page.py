@@ -23,14 +23,14 @@ What can be turned to move a deployment between latency and tokens, and what eac
 - Where **answers** are *the same*, it is up to what batching alone changes: the lever is tested by
   identity. Where they *may change*, grades of paired answers decide.
 - **What to expect** says who found it: *claimed* by those who made it, found by others who have
-  nothing to sell (*independent*), or *measured* by us, on what the source says; what is called a
-  pilot was measured once, before there was a command for it. None of it is a promise for another
-  model, load and machine: that is what latok measures.
+  nothing to sell (*independent*), or *measured* by us, by the command or on the page
+  that is named. None of it is a promise for another model, load and machine: that is what latok
+  measures.
 - **Its spelling**: the engine's own flag, field or environment variable; a name with a dot in front
   is a field of the request. With a `?` it is recalled, and was found in no source or documentation.
 - **latok gives it**: the values that `latok map ENGINE lever=value` takes, of the engines that
-  latok starts. What openvino and llamacpp are given is seen to act by tests with the real model;
-  of vllm and sglang only the command line is tested, none of what it does.
+  latok starts. Most of what openvino and llamacpp are given is seen to act by tests with the real
+  model; of vllm and sglang only the command line is tested, none of what it does.
 
 {overview}
 {levers}"""

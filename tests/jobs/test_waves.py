@@ -16,7 +16,7 @@ from latok.jobs.waves import Waved, Waves, in_waves
 from latok.levers.map_reduce import NONE
 from latok.load.golden import golden
 from latok.quality.items import Item
-from latok.quality.tasks import items
+from latok.quality.tasks import TASKS
 from latok.records import Closed
 from latok.workload.parts import Parts, Piece
 from tests.golden.reading import WORD
@@ -153,7 +153,7 @@ def test_no_more_is_asked_than_is_allowed(session: Session, tmp_path: Path) -> N
 def test_on_the_embedded_model_long_documents_are_answered(tmp_path: Path) -> None:
     asked = Experiment(runs=str(tmp_path))
     app = asked.profile("document")
-    long = items("needle", seed=0, n=4, size=600)
+    long = [TASKS["needle"].item(0, n, 600) for n in range(4)]
     with opened("openvino", asked, lambda _: None) as session:
         found = in_waves(session, long, 250, Closed(2), asked=asked, app=app)
     assert len(found.items) == 4

@@ -5,7 +5,8 @@ import pytest
 
 from latok.errors import UsageError
 from latok.quality.score import score
-from latok.quality.tasks import TASKS, items, tasks_of
+from latok.quality.suite import Suite, suite_of
+from latok.quality.tasks import TASKS, tasks_of
 
 OWN = [task for task in TASKS.values() if task.app in ("chat", "agent", "batch")]
 
@@ -51,19 +52,18 @@ def test_what_examples_of_instructions_say_obeys_them():
                 assert score(msgspec.structs.replace(item, answer=checks), message.content) == 1
 
 
-def test_an_apps_items_come_by_turns_and_a_map_of_sizes_says_which_tasks():
+def test_an_apps_items_come_by_turns_each_task_at_its_size():
     names = [task.name for task in tasks_of("chat")]
-    mixed = items("chat", seed=0, n=2 * len(names) + 1)
-    assert [item.task for item in mixed] == [*names, *names, names[0]]
-    some = items("chat", seed=0, n=4, size={"kv": 16, "follow": 1, "json": 2})
-    assert [(item.task, item.about["size"]) for item in some] == [("kv", 16), ("follow", 1)] * 2
-    assert {item.about["size"] for item in items("kv", seed=0, n=3, size=8)} == {8}
+    suite = suite_of("chat", seed=0)
+    mixed = [suite.item(n).task for n in range(2 * len(names) + 1)]
+    assert mixed == [*names, *names, names[0]]
+    some = Suite(tasks=((TASKS["kv"], 16), (TASKS["follow"], 1)))
+    asked = [some.item(n) for n in range(4)]
+    assert [(item.task, item.about["size"]) for item in asked] == [("kv", 16), ("follow", 1)] * 2
 
 
 def test_unknown_tasks_and_sizes_are_said():
     with pytest.raises(UsageError, match="no graded tasks"):
-        items("poetry", seed=0, n=1)
-    with pytest.raises(UsageError, match="left to ask"):
-        items("chat", seed=0, n=1, size={"json": 2})
+        suite_of("poetry", seed=0)
     with pytest.raises(UsageError, match="size 0"):
         TASKS["kv"].item(0, 0, 0)

@@ -216,15 +216,7 @@ class _Rounds:
         while True:
             left = self._budget - (time.monotonic() - began)
             kept = len(self._arms[0].stretches)
-            # a few more than the budget bears, if else there was nothing to say
-            least = (
-                _FEWEST
-                if left > -_OVER * self._budget
-                else 2
-                if left > -_PATIENT * self._budget
-                else 0
-            )
-            if left < longest and kept >= least:
+            if left < longest and kept >= self._least(left):
                 return True
             started = time.monotonic()
             arms = list(self._arms) if number % 2 else list(self._arms)[::-1]
@@ -245,6 +237,12 @@ class _Rounds:
             if len(self._arms[0].stretches) >= _FEWEST and self._clear():
                 return True
             number += 1
+
+    def _least(self, left: float) -> int:
+        """Rounds that there must be, once so many seconds of the budget are left."""
+        if left > -_OVER * self._budget:
+            return _FEWEST
+        return 2 if left > -_PATIENT * self._budget else 0
 
     def _turn(self, arm: _Arm, number: int) -> _Turn:
         # where requests are changed, all that is asked must be known by its parts
