@@ -40,8 +40,8 @@ def bare(pipe: Connection, levers: dict[str, Any], tokens: int) -> None:
     import openvino
     import openvino_genai as genai
 
-    from latok.engines.openvino_text import Text
     from latok.engines.openvino_core import pipeline_of
+    from latok.engines.openvino_text import Text
 
     path = str(model_path(print))
     pieces = Text(path).pieces
