@@ -29,9 +29,10 @@ unit: .venv/dev
 engines: .venv/dev .venv/chromium
 	$(BIN)/pytest -m "(engine or browser) and not long"
 
-# What `make test` leaves out: more seeds of the live tests.
+# What `make test` leaves out: more seeds of the live tests, and new examples for the laws.
 long: .venv/dev
 	$(BIN)/pytest -m long
+	$(BIN)/pytest -n 2 --dist loadfile -m "not engine and not browser" --hypothesis-profile new
 
 # The README's and the documentation's commands and examples, run.
 docs: .venv/dev

@@ -14,8 +14,9 @@ from latok.workload.parts import Parts
 def ordered(parts: Parts) -> Parts:
     """Shared pieces first, each group in the order that it had.
 
-    Where `shared` tells the truth (the requests have the same shared pieces, in one order), no two
-    requests have a shorter common prefix than before.
+    Where `shared` tells the truth (the requests have the same shared pieces, in one order, and no
+    other piece is by chance the same text), no two requests have a shorter common prefix than
+    before.
     """
     pieces = sorted(parts.pieces, key=lambda piece: not piece.shared)
     return msgspec.structs.replace(parts, pieces=tuple(pieces))
