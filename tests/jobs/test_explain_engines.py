@@ -13,7 +13,7 @@ import latok
 from latok.analysis.explain import AtLoad, Explanation
 
 pytestmark = pytest.mark.engine
-REQUESTS = ["--requests", "16"]
+REQUESTS = ["--requests", "10"]
 
 
 def explained(runs: Path, *words: str) -> Explanation:

@@ -93,9 +93,9 @@ def test_an_ordinary_run_was_not_made_of_probes(tmp_path: Path) -> None:
         inferred_from(found.run)
 
 
-# --- planted laws, live: one seed in every run of the tests, three where there is time -----------
+# --- planted laws, live; of many such servers see tests/analysis/test_infer.py -------------------
 
-SEEDS = [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
+SEEDS = [1, 2, 3]
 
 
 def live(model: str, seed: int, runs: Path) -> Inferred:
@@ -109,6 +109,7 @@ def near(value: float) -> object:
     return pytest.approx(value, rel=0.1)
 
 
+@pytest.mark.long
 @pytest.mark.engine
 @pytest.mark.parametrize("seed", SEEDS)
 def test_planted_laws_are_found_live(seed: int, tmp_path: Path) -> None:
@@ -123,8 +124,8 @@ def test_planted_laws_are_found_live(seed: int, tmp_path: Path) -> None:
     assert laws.fixed_s.value == near(0.015)
 
 
-@pytest.mark.engine
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.engine  # no engine, but as slow as one
+@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.long) for n in (2, 3))])
 def test_planted_stalls_and_chunks_are_found_live(seed: int, tmp_path: Path) -> None:
     found = live("chunk=4,stall=0.12", seed, tmp_path)
     claims = {claim.name: claim.value for claim in found.claims}
@@ -133,6 +134,7 @@ def test_planted_stalls_and_chunks_are_found_live(seed: int, tmp_path: Path) -> 
     assert found.laws.stalls.period.value == near(2.0)
 
 
+@pytest.mark.long
 @pytest.mark.engine
 @pytest.mark.parametrize("seed", SEEDS)
 def test_streaming_for_show_is_found_live(seed: int, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_levers_of_a_url_are_one_line_and_exit_code_2() -> None:
 @pytest.mark.engine
 def test_a_map_of_the_embedded_engine_tries_what_is_promising(tmp_path: Path) -> None:
     said = run(
-        "map", "openvino", "--levers", "auto", "--app", "chat", "--budget", "40s", "--highest", "4",
+        "map", "openvino", "--levers", "auto", "--app", "chat", "--budget", "20s", "--highest", "2",
         "--runs", str(tmp_path), "--json",
     )  # fmt: skip
     assert said.returncode == 0, said.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.golden.truth import case, played
 
-RUNS = 100
+RUNS = 50  # benchmarks/starved.py plays more
 
 
 def test_no_metric_that_is_wrong_by_more_than_its_printed_error_is_called_valid() -> None:
