@@ -81,7 +81,8 @@ def test_levers_of_a_url_are_one_line_and_exit_code_2() -> None:
 @pytest.mark.engine
 def test_a_map_of_the_embedded_engine_tries_what_was_named(tmp_path: Path) -> None:
     said = run(
-        "map", "openvino", "--levers", "kv_cache=u4", "--app", "chat", "--budget", "20s", "--highest", "2",
+        "map", "openvino", "--levers", "kv_cache=u4", "--app", "chat", "--budget", "20s",
+        "--highest", "2",
         "--runs", str(tmp_path), "--json",
     )  # fmt: skip
     assert said.returncode == 0, said.stderr
