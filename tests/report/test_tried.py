@@ -10,7 +10,7 @@ from rich.console import Console
 
 from latok.quality.tried import Delta, Tried
 from latok.report import html
-from latok.report.tried import changed, depth_lines, headline, print_tried, row, settings
+from latok.report.tried import changed, changes, depth_lines, headline, print_tried, row, settings
 from latok.report.tried_section import Trial
 from tests.report.trials import one_lever, trial_of
 
@@ -138,3 +138,8 @@ def test_a_page_holds_every_setting_and_no_empty_part(two: Trial) -> None:
     page = html.report_html(trials=[Trial(bare, [])], runs={})
     for words in ("Are the answers", "Where in a document", "to each other", "Run by run", "Notes"):
         assert words not in page
+
+
+def test_an_interval_that_tells_nothing_is_said_in_words() -> None:
+    assert changes((0.5, 0.9)) == "−50 … −10 %"
+    assert changes((1e-6, 4.5e6)) == "too few rounds"

@@ -270,7 +270,7 @@ def _judged(
         a=e.a,
         b=e.b,
         ratio=ratio,
-        ci95=(low, high) if share else (math.exp(low), math.exp(high)),
+        ci95=(max(low, -1.0), min(high, 1.0)) if share else (math.exp(low), math.exp(high)),
         verdict=verdict,
         needed=_needed(e, limit, each, family) if verdict == "undecided" else None,
     )

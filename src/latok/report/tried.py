@@ -16,6 +16,8 @@ from latok.quality.tried import Delta, Interaction, Setting, Tried
 from latok.quality.verdict import Verdict
 from latok.report.text import UNKNOWN, between, figure, milliseconds, printable, share
 
+# An interval as wide as this is of two or three rounds that differ: its ends say nothing.
+_TELLS_NOTHING = 100.0
 SIGNS = {
     "better": "✓ better",
     "worse": "✗ worse",
@@ -175,6 +177,8 @@ def changed(ratio: float) -> str:
 
 def changes(interval: Interval) -> str:
     """The interval of a ratio."""
+    if interval[1] > _TELLS_NOTHING * interval[0]:
+        return "too few rounds"
     low, high = map(changed, interval)
     return f"{low.removesuffix(' %') if high.endswith('%') else low} … {high}"
 
