@@ -2,8 +2,8 @@
 
 The read path does `recvmsg`, append and HTTP framing (to know that a response has ended), nothing
 else; and framing only where a response may end, for to touch a parser's memory at each read of
-hundreds of streams costs more than all the rest. A stream that has ended leaves as a Capture. All the rest (decoding, metrics, the screen)
-happens elsewhere.
+hundreds of streams costs more than all the rest. A stream that has ended leaves as a Capture. All
+the rest (decoding, metrics, the screen) happens elsewhere.
 
 The phases of a run: requests start (a closed loop's slots one after another over `ramp`), the
 window opens once `warm_up` of them have ended, it closes after `duration` or `requests`, and the
