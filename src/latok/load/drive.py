@@ -474,9 +474,10 @@ class Driver:
         framed = stream.framed
         if framed is not None and len(framed) < _MOST_FRAMED and not may_end(data):
             # One event that ends the read came at its stamp in any case: nearly all of them.
-            one = data[-4:] == b"\n\n\r\n" and (raw := bytes(data)).find(b"\n\n") == size - 4
+            raw = bytes(data)
+            one = raw.endswith(b"\n\n\r\n") and raw.find(b"\n\n") == size - 4
             came = 0 if one else stream.segments()
-            framed.append(pack_read(stamp, lag, since, came) + (raw if one else data))
+            framed.append(pack_read(stamp, lag, since, came) + raw)
             return
         try:
             self._unframe(stream)

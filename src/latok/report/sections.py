@@ -18,7 +18,7 @@ from latok.report import charts, compare, text, trust
 from latok.report.charts.capacity import hits_charts
 from latok.report.charts.compare import forest_charts
 from latok.report.charts.course import course_chart
-from latok.report.charts.draw import COLOURS, Chart
+from latok.report.charts.draw import COLOURS, Chart, target_colours, without_legend
 from latok.report.charts.frontier import frontier_chart
 from latok.report.charts.spread import Curve, spread_chart
 from latok.report.charts.streams import Slice, swim_lane
@@ -84,6 +84,7 @@ class MapSection:
         draw = Drawing(f"c{place}")
         self.frontier: list[Markup] = []
         self.loads: list[Figure] = []
+        self.several: list[tuple[str, str]] = []
         self.spreads: list[tuple[str, list[tuple[str, str]], list[Figure]]] = []
         if map.points:
             between = self._between
@@ -91,7 +92,7 @@ class MapSection:
                 draw(frontier_chart(map, capacity=between, narrow=narrow))
                 for narrow in (False, True)
             ]
-            self.loads = draw.all(charts.load_charts(map))
+            self.loads, self.several = self._loads(draw)
             self.spreads = self._spreads(draw)
         self.hits = draw.all(self._hits())
         self.streams = [
@@ -109,6 +110,15 @@ class MapSection:
     def _name(self, point: Point) -> str:
         target = self.targets[text.target_line(point)]
         return f"{target}, {point.load}" if len(self.targets) > 1 else f"{point.load}"
+
+    def _loads(self, draw: Drawing) -> tuple[list[Figure], list[tuple[str, str]]]:
+        """A chart for each metric, and of several targets their colours, once for all charts."""
+        found = charts.load_charts(self.map)
+        if len(self.targets) < 2:
+            return draw.all(found), []
+        bare = {name: without_legend(chart) for name, chart in found.items()}
+        colours = target_colours(self.map.points)
+        return draw.all(bare), [(name, variable(colour)) for name, colour in colours.items()]
 
     def _spreads(self, draw: Drawing) -> list[tuple[str, list[tuple[str, str]], list[Figure]]]:
         """For each target: its name, its loads with their colours, and a chart for each metric."""

@@ -36,7 +36,7 @@ def request_bytes(
 def may_end(data: memoryview) -> bool:
     """Whether a chunked body may end with this read: it does with an empty line, of which at least
     one byte is in its last read."""
-    return len(data) < 4 or data[-4:] == b"\r\n\r\n"
+    return len(data) < 4 or bytes(data[-4:]) == b"\r\n\r\n"
 
 
 class Response:

@@ -154,17 +154,31 @@ def ramp(count: int) -> list[str]:
     return [_LOADS[round(n * last / max(count - 1, 1))] for n in range(count)]
 
 
+def target_colours(points: Sequence[Point]) -> dict[str, str]:
+    """A colour for each target, by its name."""
+    names = target_names(points).values()
+    return {name: TARGETS[n % len(TARGETS)] for n, name in enumerate(names)}
+
+
 def target_colour(points: Sequence[Point]) -> alt.Color:
     """A colour for each target, and a legend where there are several."""
-    names = list(target_names(points).values())
-    palette = [TARGETS[n % len(TARGETS)] for n in range(len(names))]
+    colours = target_colours(points)
     legend = alt.Legend(orient="top", columns=1, symbolType="circle", symbolOpacity=1)
     return alt.Color(
         "target:N",
         title=None,
-        scale=alt.Scale(domain=names, range=palette),
-        legend=legend if len(names) > 1 else None,
+        scale=alt.Scale(domain=list(colours), range=list(colours.values())),
+        legend=legend if len(colours) > 1 else None,
     )
+
+
+def without_legend(chart: Chart) -> Chart:
+    """The same with nothing said of its colours: one legend serves several charts."""
+    bare = chart.copy(deep=True)
+    for layer in bare.layer:
+        if isinstance(layer.encoding.color, alt.Color):
+            layer.encoding.color = layer.encoding.color.legend(None)
+    return bare
 
 
 def load_axis(points: Sequence[Point]) -> alt.X:
