@@ -23,10 +23,12 @@ VISIBLE_KINDS: frozenset[Kind] = frozenset({"content", "tool"})
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
-    """Something said in a conversation; `role` is `system`, `user` or `assistant`."""
+    """Something said in a conversation; `role` is `system`, `user` or `assistant`. `example`: it is
+    of a worked question, which only shows how to answer; no target is told."""
 
     role: str
     content: str
+    example: bool = False
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

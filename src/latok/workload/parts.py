@@ -30,7 +30,8 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked last is its `pieces` in their order; `before` is what was said until then."""
+    """What is asked last is its `pieces` in their order; `before` is what was said until then,
+    worked questions first."""
 
     pieces: tuple[Piece, ...]
     max_tokens: int
