@@ -27,6 +27,7 @@ from latok.jobs.outlook import session_line
 from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, decoded, read_point
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
+from latok.levers.requests import Change
 from latok.load.energy import Measured, measured
 from latok.load.fleet import hold, logs
 from latok.load.plan import Driven, Plan, Progress, Spending
@@ -141,20 +142,21 @@ def hold_point(
     ids: int = 0,
     warm_up_s: float = OPEN_WARM_UP,
     exam: Exam | None = None,
+    change: Change | None = None,
 ) -> Held:
     """Holds one load and leaves a run's folder. `spent`: requests, tokens and dollars before it;
     `cores`: how many the driver is thought to need. `precision`: its window closes before
     `duration` or `requests` once the SLO is decided, or the app's first metric known so well.
     `ids`: of the level's requests, from which one it begins. `exam`: what is graded in it, by
-    default what was asked for. `warm_up_s`: an open loop is taken as
-    warm after this many seconds' worth of requests."""
+    default what was asked for; `change`: what levers make of its requests. `warm_up_s`: an open
+    loop is taken as warm after this many seconds' worth of requests."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
     spent = spent or (0, 0, session.probed())
     workload = session.workload(app, maker, asked)
     first_id = _first_id(load) + ids
-    exam = exam or exam_asked(asked, app.name, first_id)
+    exam = exam or exam_asked(asked, app.name, first_id, change)
     if exam is not None:
         count = session.count or estimate
         workload = exam.into(workload, count, overhead=session.overhead, app=app.name)

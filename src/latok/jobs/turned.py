@@ -37,9 +37,9 @@ class Turned:
         said = dict(self.requests).get("context", "")
         return int(said.removeprefix(MAP_REDUCE)) if said.startswith(MAP_REDUCE) else 0
 
-    def change(self, count: Count | None) -> Change:
-        """What it makes of a request's parts."""
-        return change(self.requests, count or estimate)
+    def change(self, count: Count | None) -> Change | None:
+        """What it makes of a request's parts; None where it leaves them as they are."""
+        return change(self.requests, count or estimate) if self.requests else None
 
     def asks(self, session: Session) -> Session:
         """The session as this setting asks it. Raises UsageError where its API cannot say so."""
@@ -49,7 +49,9 @@ class Turned:
             dialect.unstreamed({})
         if effort is not None:
             dialect.with_effort({}, effort)
-        return replace(session, stream=stream, effort=effort)
+        started = {word.partition("=")[0] for word in self.engine}
+        own = {name: value for name, value in self.levers.items() if name not in started}
+        return replace(session, stream=stream, effort=effort, levers={**session.levers, **own})
 
 
 def turned(target: str, words: Sequence[str]) -> list[Turned]:
@@ -69,6 +71,17 @@ def turned(target: str, words: Sequence[str]) -> list[Turned]:
     if len(pairs) == 2:
         settings[1:1] = [frozenset([name]) for name in names]
     return [_setting(target, pairs, on) for on in settings]
+
+
+def one_setting(target: str, words: Sequence[str]) -> Turned:
+    """All of `lever=value` words together, even those that are so already. Raises UsageError for
+    what the target has not."""
+    pairs = []
+    for word in words:
+        name, _, value = word.partition("=")
+        _check(target, name, value)
+        pairs.append((name, None, value))
+    return _setting(target, pairs, frozenset(name for name, _, _ in pairs))
 
 
 def _pair(target: str, word: str) -> tuple[str, str | None, str]:
