@@ -34,7 +34,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         ("openvino", "cache_eviction=512 prefix_cache=on", "exclude each other"),
         ("http://localhost:8000", "auto", "of an engine that latok starts"),
         ("openvino", "context=bm25:few", "whole number"),
-        ("openvino", "context=map_reduce:100", "latok try can"),
+        ("openvino", "context=map_reduce:100", "latok try tries it"),
         ("http://localhost:8000", "compaction=on kv_cache=u4", "of an engine that latok starts"),
     ],
 )

@@ -13,6 +13,7 @@ from latok.engines.table import ENGINES, EngineLever, effective, parse_levers
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.turned import one_setting
+from latok.levers.client import PLAIN
 from latok.levers.requests import REQUEST_LEVERS
 from latok.levers.table import LEVERS
 from latok.quality.tasks import tasks_of
@@ -110,8 +111,9 @@ def _checked(asked: Experiment, target: str, setting: str) -> str:
         raise UsageError(f"--levers '{setting}' is neither {AUTO} nor like 'kv_cache=u4 threads=2'")
     if len(dict(_pairs(words))) < len(words):
         raise UsageError(f"--levers '{setting}' names a lever twice")
-    if one_setting(target, words).part_tokens:
-        raise UsageError(f"'{setting}' asks in two waves, which latok try can")
+    turned_so = one_setting(target, words)
+    if turned_so.part_tokens or turned_so.client != PLAIN:
+        raise UsageError(f"--levers '{setting}' is more than a request: latok try tries it")
     levers = dict(_pairs(words))
     own = {name: value for name, value in levers.items() if _of_engine(name)}
     if own == levers:

@@ -29,6 +29,7 @@ import msgspec
 
 from latok.errors import LatokError, UsageError
 from latok.load.drive import Driver
+from latok.load.front import Front
 from latok.load.plan import Driven, Plan, Prepared, Progress
 from latok.load.sessions import Sessions
 from latok.wire.capture import Capture, frame
@@ -351,7 +352,8 @@ def _work(log: Path) -> None:
         driver = Driver(plan, stock, ended, idle)
     else:
         sessions = Sessions(plan.talk)
-        driver = Driver(plan, sessions.begun(stock), ended, idle, sessions.follow)
+        front = Front(plan.talk, plan.client.likeness) if plan.client.cache else None
+        driver = Driver(plan, sessions.begun(stock), ended, idle, sessions.follow, front)
     signal.signal(signal.SIGTERM, driver.stop)
     signal.signal(signal.SIGUSR1, driver.release)
     signal.signal(signal.SIGUSR2, driver.close_window)
