@@ -236,6 +236,8 @@ class _Rounds:
         turns = len(self._arms) * _ROUNDS + _ROUNDS // _FLOOR
         # at least half of a turn is measured, even where fewer rounds fit then
         seconds = max(self._budget / turns - overhead, overhead)
+        if self._warms:  # a beginning is new to the first users alone: many short turns
+            return
         c = self._load.concurrency
         self._requests = max(2 * c, min(round(min(rates) * seconds), _ITEMS // 2))
 

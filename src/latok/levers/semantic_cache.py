@@ -293,8 +293,16 @@ class SemanticCache:
         self._likeness: dict[str, Likeness] = {}
 
     def get(self, scope: str, question: str, now: float) -> bytes | None:
-        """The answer to the most alike question that is alike enough and passes the guard."""
+        """The answer to the same question, else to the most alike one that is alike enough and
+        passes the guard. With a threshold of 1 only the first: questions of the same words in
+        another order are as alike as can be."""
         asked = self._asked.get(scope, [])
+        if question in asked:
+            same = self._answers.get(_key(scope, question), now)
+            if same is not None:
+                return same
+        if self._threshold == 1:
+            return None
         if scope not in self._likeness:
             self._likeness[scope] = Likeness(asked)
         likeness = self._likeness[scope].to(question)[: len(asked)]

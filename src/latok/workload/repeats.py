@@ -1,8 +1,10 @@
 """Requests that were asked before, as a cache of answers needs them.
 
-A share of the requests repeat one of those asked lately, each of which is as likely as any other.
-What was asked often is so asked more often still, and the counts follow a power law: Simon, "On a
-class of skew distribution functions" (Biometrika 1955), which gives the exponent 1 + 1/share.
+A share of the requests repeat one of the thousand before them, each of which is as likely as any
+other. What was asked often is so asked more often still: up to a thousand requests it is the
+process of Simon, "On a class of skew distribution functions" (Biometrika 1955), whose counts follow
+a power law. In a longer load what was popular is forgotten, and a question that is asked only once
+is one of exp(share).
 """
 
 from __future__ import annotations
