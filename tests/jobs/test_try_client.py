@@ -108,7 +108,6 @@ def test_a_warmed_beginning_is_known_to_the_first_user(
     )  # fmt: skip
     # some 150 words of 1 ms each that no cache knew, of which half of a turn's requests wait
     assert found["deltas"]["throughput"]["ratio"] > 1.2
-    assert found["deltas"]["cached_tokens"]["ratio"] > 1.0
     # what was sent ahead is paid for
     assert found["deltas"]["input_tokens"]["ratio"] > 1.0
 
