@@ -31,8 +31,9 @@ class Hits(msgspec.Struct, frozen=True, kw_only=True):
     took, measured); `ci95` is of their share. `borrowed`: answers to other questions, `false` of
     them wrong, and `false_ci95` their share of the hits.
 
-    `near_misses`, `paraphrases`: shares of generated pairs of questions that hit at this likeness,
-    those that may not and those that may (`latok.levers.near_misses`); None of an exact cache.
+    `near_misses`, `paraphrases`: shares of so many generated `pairs` of questions each that hit at
+    this likeness, those that may not and those that may (`latok.levers.near_misses`); None of an
+    exact cache.
     """
 
     requests: int
@@ -44,6 +45,7 @@ class Hits(msgspec.Struct, frozen=True, kw_only=True):
     false_ci95: Interval
     near_misses: float | None = None
     paraphrases: float | None = None
+    pairs: int = 0
 
 
 def hits_of(uses: Sequence[Use], likeness: float | None) -> Hits:
@@ -62,7 +64,9 @@ def hits_of(uses: Sequence[Use], likeness: float | None) -> Hits:
     if likeness is None:
         return found
     rates = _rates(likeness)
-    return msgspec.structs.replace(found, near_misses=rates.false, paraphrases=rates.true)
+    return msgspec.structs.replace(
+        found, near_misses=rates.false, paraphrases=rates.true, pairs=_PAIRS
+    )
 
 
 @cache

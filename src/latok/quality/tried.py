@@ -154,6 +154,8 @@ def _setting(
     found = _compared(base, other, margin)
     deltas = {name: _delta(one) for name, one in found.metrics.items()}
     deltas |= _per_request(base.points, other.points, margin)
+    if other.uses:  # what never reached the target was in no cache of its own, which is no loss
+        deltas.pop("cached_tokens", None)
     if base.name in capacities and other.name in capacities:
         deltas["capacity"] = _capacity(capacities[base.name], capacities[other.name], margin)
     return Setting(

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from latok.analysis.compare import SHARES
 from latok.analysis.point import Interval
+from latok.analysis.stats import share_interval
 from latok.quality.distance import LENGTHS
 from latok.quality.hits import Hits
 from latok.quality.tried import Delta, Interaction, Setting, Tried
@@ -157,9 +158,15 @@ def row(name: str, delta: Delta) -> Row:
 
 def _hit_rows(found: Hits) -> list[Row]:
     """What a cache did; without it there is neither a hit nor a false one."""
-    shares = [("from the cache", found.hits, found.requests, found.ci95)]
+    shares: list[tuple[str, float, int, Interval]] = [
+        ("from the cache", found.hits, found.requests, found.ci95)
+    ]
     if found.near_misses is not None:
-        shares.append(("false, of these", found.false, found.hits, found.false_ci95))
+        near = found.near_misses * found.pairs
+        shares += [
+            ("false, of these", found.false, found.hits, found.false_ci95),
+            ("near misses hit", near, found.pairs, share_interval(near, found.pairs)),
+        ]
     return [
         Row(
             name,
@@ -190,8 +197,8 @@ def hit_sentences(setting: Setting) -> list[str]:
     if found.near_misses is not None and found.paraphrases is not None:
         said.append(
             f"{found.borrowed:,} of them were the answer to another question, {found.false:,} a "
-            f"wrong one. Of generated near misses {share(found.near_misses)} hit at this likeness, "
-            f"of paraphrases {share(found.paraphrases)}."
+            f"wrong one. Near misses are generated: {found.pairs} questions that are like another "
+            f"and are not the same; of as many paraphrases {share(found.paraphrases)} hit."
         )
     return said
 
