@@ -89,6 +89,19 @@ def test_levers_of_requests_are_points_of_a_map_of_a_url(tmp_path: Path) -> None
     assert {p.levers["output_budget"] for p in turned} == {"2"}
     assert all(1 < (p.tokens["output"] or 0) <= 2 for p in turned)
     assert any("output_budget=2" in sentence for sentence in found.advice.levers)
+    # and a batch is planned for each of them
+    planned = run(
+        "batch", "last", "--requests", "1k", "--deadline", "1h", "--runs", str(tmp_path), "--json"
+    )
+    assert planned.returncode == 0, planned.stderr
+    rows = msgspec.json.decode(planned.stdout)["batches"]
+    assert {row["target"].partition(" ")[2] for row in rows} == {"", "output_budget=2"}
+    late = run("batch", "last", "--requests", "1k", "--deadline", "1s", "--runs", str(tmp_path))
+    assert late.returncode == 1
+    assert "too late" in late.stdout.replace("\n", " ")
+    wrong = run("batch", "last", "--requests", "0", "--deadline", "1s", "--runs", str(tmp_path))
+    assert wrong.returncode == 2
+    assert len(wrong.stderr.strip().splitlines()) == 1
 
 
 def test_a_dry_run_says_each_setting_and_what_to_expect_of_it() -> None:

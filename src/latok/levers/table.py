@@ -319,7 +319,14 @@ _ROWS = (
         trades="each costs its tokens in every request (less where a prefix cache knows them)",
         moves=("latency", "tokens", "cost", "quality"),
         lossless=False,
-        effects=(),
+        effects=(
+            Effect(
+                "one instead of two to six: 42 % fewer tokens in, 24 points fewer answers right "
+                "(7 to 41)",
+                "measured",
+                "latok try examples=1 --app chat -c 4 --budget 30s, embedded model on OpenVINO",
+            ),
+        ),
     ),
     Lever(
         name="prefix_order",
@@ -377,7 +384,7 @@ _ROWS = (
         name="offline_batch",
         where="client",
         what="hand over what can wait, at a provider's batch price or in idle hours",
-        values="off, on",
+        values="a plan, which latok batch makes of a map",
         trades="half the price; hours instead of seconds",
         moves=("latency", "cost"),
         lossless=True,

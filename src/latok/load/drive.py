@@ -19,16 +19,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from latok.analysis.cost import dollars
 from latok.load.connection import State, Stream, Way, refused
-from latok.load.front import Front
 from latok.load.plan import Driven, Following, Later, Plan, Prepared, Progress
 from latok.load.socket import READ_SIZE, opened, receive, tls_context
 from latok.records import Closed, Connection, Failure, Request
 from latok.wire.capture import Capture, pack_read, retry_after
 from latok.wire.http1 import ProtocolError
+
+if TYPE_CHECKING:
+    from latok.load.front import Front
 
 _MS = 1_000_000  # nanoseconds
 # Before a due time we wake a little early and poll: the scheduler takes up to so long to wake us.
