@@ -319,14 +319,7 @@ _ROWS = (
         trades="each costs its tokens in every request (less where a prefix cache knows them)",
         moves=("latency", "tokens", "cost", "quality"),
         lossless=False,
-        effects=(
-            Effect(
-                "one instead of two to six: 42 % fewer tokens in, 24 points fewer answers right "
-                "(7 to 41)",
-                "measured",
-                "latok try examples=1 --app chat -c 4 --budget 30s, embedded model on OpenVINO",
-            ),
-        ),
+        effects=(),
     ),
     Lever(
         name="prefix_order",
