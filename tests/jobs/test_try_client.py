@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latok.errors import UsageError
+from latok.jobs.experiment import Experiment
 from latok.jobs.fronted import as_users, salted, to_warm, uses
+from latok.jobs.try_ import try_
 from latok.jobs.turned import turned
 from latok.levers.client import PLAIN, Client, client
 from latok.load.golden import golden
@@ -140,9 +142,21 @@ def test_what_a_client_cannot_do_is_said(levers: dict[str, str], why: str) -> No
         client(levers)
 
 
-def test_warming_and_waves_are_not_tried_together() -> None:
-    with pytest.raises(UsageError, match="cannot be tried together"):
-        turned(URL, ["warm_prefix=on", "context=map_reduce:100"])
+@pytest.mark.parametrize(
+    ("words", "more", "why"),
+    [
+        (["warm_prefix=on", "context=map_reduce:100"], {}, "cannot be tried together"),
+        (["context=map_reduce:100"], {"repeats": 0.3}, "nothing is repeated"),
+        (["concurrency_cap=8"], {}, "changes nothing with 8 at a time"),
+        (["concurrency_cap=4..9"], {"concurrency": 5}, "changes nothing with 5 at a time"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(
+    words: list[str], more: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    asked = Experiment(targets=(URL,), levers=tuple(words), runs=str(tmp_path), **more)
+    with pytest.raises(UsageError, match=why):
+        try_(asked)
 
 
 # --- what is made of it ---

@@ -103,6 +103,17 @@ def _add(kept: list[Graded], more: Sequence[Graded]) -> None:
     kept += [each for each in more if each.item not in known]
 
 
+def _check(settings: Sequence[Turned], asked: Experiment) -> None:
+    """Raises UsageError for what would be ignored."""
+    if asked.repeats is not None and any(each.part_tokens for each in settings):
+        raise UsageError("--repeats: nothing is repeated where context=map_reduce asks in waves")
+    cap, concurrency = settings[-1].client.cap, asked.concurrency or _CONCURRENCY
+    if cap is not None and cap >= concurrency:
+        raise UsageError(
+            f"concurrency_cap={cap} changes nothing with {concurrency} at a time; -c sets those"
+        )
+
+
 def _salted(parts: Parts, *, change: Change | None, salt: str) -> Parts:
     return salted(parts if change is None else change(parts), salt)
 
@@ -130,6 +141,7 @@ def try_(asked: Experiment, watcher: Watcher | None = None) -> tuple[Tried, Path
     if len(asked.targets) > 1:
         raise UsageError("try turns the levers of one target; latok compare takes two")
     settings = turned(word, asked.levers)
+    _check(settings, asked)
     notes = []
     if asked.repeats is None and settings[-1].client.cache:
         asked = replace(asked, repeats=_REPEATS)

@@ -89,8 +89,8 @@ def turned(target: str, words: Sequence[str]) -> list[Turned]:
     if len(pairs) == 2:
         settings[1:1] = [frozenset([name]) for name in names]
     made = [_setting(target, pairs, on) for on in settings]
-    if made[-1].client.warm and made[-1].part_tokens:
-        raise UsageError("warm_prefix and context=map_reduce cannot be tried together")
+    if made[-1].client != PLAIN and any(each.part_tokens for each in made):
+        raise UsageError("context=map_reduce and a lever of the client cannot be tried together")
     return made
 
 
