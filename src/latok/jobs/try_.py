@@ -304,7 +304,8 @@ class _Rounds:
         change = arm.setting.change(arm.session.count)
         if self._warms:
             # what one asked of a target that all share, no other may find in its cache
-            salt = f"({number}.{self._arms.index(arm)})"
+            shared = len({each.session.target.url for each in self._arms}) == 1
+            salt = f"({number}.{self._arms.index(arm) if shared else 0})"
             change = partial(_salted, change=change, salt=salt)
         exam = Exam(
             suite=self._suite,
