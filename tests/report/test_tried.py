@@ -11,15 +11,8 @@ from rich.console import Console
 from latok.quality.hits import Use, hits_of
 from latok.quality.tried import Delta, Tried
 from latok.report import html
-from latok.report.tried import (
-    changed,
-    depth_lines,
-    headline,
-    print_tried,
-    row,
-    setting_rows,
-    settings,
-)
+from latok.report import tried as terminal
+from latok.report.tried import changed, depth_lines, headline, print_tried, row, settings
 from latok.report.tried_section import Trial
 from tests.report.trials import one_lever, trial_of
 
@@ -123,7 +116,7 @@ def test_the_headline_names_medians_alone() -> None:
 def test_a_cache_says_how_often_it_answered_and_how_often_wrongly() -> None:
     uses = [*[Use()] * 70, *[Use(0.0002)] * 24, *[Use(0.0002, True, True)] * 6]
     exact = msgspec.structs.replace(one_lever(), hits=hits_of(uses, None))
-    (cached,) = setting_rows(settings(exact)[0])[-2:-1]
+    (cached,) = terminal.setting_rows(settings(exact)[0])[-2:-1]
     assert (cached.name, cached.without, cached.with_) == ("from the cache", "0 %", "30 %")
     assert "near misses" not in shown(exact)
     alike = msgspec.structs.replace(one_lever(), hits=hits_of(uses, 0.7))
@@ -131,7 +124,7 @@ def test_a_cache_says_how_often_it_answered_and_how_often_wrongly() -> None:
     assert "30 of 100 requests were answered from the cache" in said
     assert "0.20 ms (median)" in said
     assert "6 of them were the answer to another question, 6 a wrong one" in said
-    false, near = setting_rows(settings(alike)[0])[-3:-1]
+    false, near = terminal.setting_rows(settings(alike)[0])[-3:-1]
     assert (false.name, false.with_) == ("false, of these", "20 %")
     assert near.name == "near misses hit"
     assert "from the cache" in html.report_html(trials=[Trial(alike, [])], runs={})
