@@ -8,10 +8,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from latok.quality.hits import Use, hits_of
 from latok.quality.tried import Delta, Tried
 from latok.report import html
-from latok.report import tried as terminal
 from latok.report.tried import changed, depth_lines, headline, print_tried, row, settings
 from latok.report.tried_section import Trial
 from tests.report.trials import one_lever, trial_of
@@ -111,25 +109,6 @@ def test_the_headline_names_medians_alone() -> None:
     assert "ttft.p50" in said
     assert "ttft.p95" not in said
     assert said.endswith("The answers are worse.")
-
-
-def test_a_cache_says_how_often_it_answered_and_how_often_wrongly() -> None:
-    uses = [*[Use()] * 70, *[Use(0.0002)] * 24, *[Use(0.0002, True, True)] * 6]
-    exact = msgspec.structs.replace(one_lever(), hits=hits_of(uses, None))
-    (cached,) = terminal.setting_rows(settings(exact)[0])[-2:-1]
-    assert (cached.name, cached.without, cached.with_) == ("from the cache", "0 %", "30 %")
-    assert "near misses" not in shown(exact)
-    alike = msgspec.structs.replace(one_lever(), hits=hits_of(uses, 0.7))
-    said = shown(alike, width=200)
-    assert "30 of 100 requests were answered from the cache" in said
-    assert "0.20 ms (median)" in said
-    assert "6 of them were the answer to another question, 6 a wrong one" in said
-    false, near = terminal.setting_rows(settings(alike)[0])[-3:-1]
-    assert (false.name, false.with_) == ("false, of these", "20 %")
-    assert near.name == "near misses hit"
-    assert "from the cache" in html.report_html(trials=[Trial(alike, [])], runs={})
-    none = msgspec.structs.replace(one_lever(), hits=hits_of([Use()] * 9, 0.7))
-    assert "The cache answered nothing" in shown(none)
 
 
 def test_without_lengths_nothing_is_said_of_them() -> None:
