@@ -32,6 +32,13 @@ What can be turned to move a deployment between latency and tokens, and what eac
   latok starts. Most of what openvino and llamacpp are given is seen to act by tests with the real
   model; of vllm and sglang only the command line is tested, none of what it does.
 
+`latok try` turns any of them with and without. A lever of requests acts on what is known by its
+parts: all that is asked is then graded items (in a map, of the app `document`, what is drawn has
+parts, too). What stands in the client is judged by who waits for it: times are from when a request
+was wanted, so that a place in a queue and a look-up count. A cache needs requests that come again:
+`--repeats` says which share. Where `warm_prefix` is tried, each turn has a beginning of its own and
+is short, and what was sent ahead is paid by its requests.
+
 {overview}
 {levers}"""
 

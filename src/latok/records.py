@@ -23,10 +23,12 @@ VISIBLE_KINDS: frozenset[Kind] = frozenset({"content", "tool"})
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
-    """Something said in a conversation; `role` is `system`, `user` or `assistant`."""
+    """Something said in a conversation; `role` is `system`, `user` or `assistant`. `example`: it is
+    of a worked question, which only shows how to answer; no target is told."""
 
     role: str
     content: str
+    example: bool = False
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +118,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     is kept only where the manifest says so: `first_sentence_at` and `first_line_at` are when the
     user had its first sentence, and its first line (of code, if it holds any). `first_token`: the
     log-probabilities of the likeliest first tokens, where they were asked for and came.
+    `answered_by`: the id of the request whose answer this is, out of a cache in the client; what
+    `usage` says was then paid for that one, and the times are those of the look-up.
     """
 
     id: int
@@ -146,6 +150,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     served: str = ""
     fingerprint: str = ""
     first_token: dict[str, float] | None = None
+    answered_by: int | None = None
     chunks: tuple[Chunk, ...] = ()
 
     @property
@@ -310,6 +315,7 @@ def _schema() -> Any:
             ("text", pa.string()),
             *((name, pa.float64()) for name in ("built", "first_sentence_at", "first_line_at")),
             *((name, pa.string()) for name in ("served", "fingerprint")),
+            ("answered_by", pa.int64()),
             *(
                 (f"chunk_{name}", pa.list_(chunk_types.get(name, pa.float64())))
                 for name in _CHUNK_COLUMNS

@@ -22,7 +22,7 @@ def test_what_is_promising_is_few_known_takable_and_something_else_than_now(
     assert 1 <= len(found) <= MOST
     assert len(set(found)) == len(found)
     for setting in found:
-        assert all(LEVERS[name].where == "engine" for name in levers_of(setting))
+        assert all(LEVERS[name].where in ("engine", "request") for name in levers_of(setting))
         # named by a user it would be taken, too: it is a value of the engine's, and not its own
         assert settings_asked(Experiment(settings=(setting,)), engine, app) == ["", setting]
 
@@ -30,7 +30,15 @@ def test_what_is_promising_is_few_known_takable_and_something_else_than_now(
 def test_document_first_tries_what_shortens_prefill_and_code_what_repeats() -> None:
     asked = Experiment(settings=("auto",))
     document, code = (settings_asked(asked, "openvino", app)[1] for app in ("document", "code"))
-    assert (document, code) == ("sparse_attention=xattention", "speculation=prompt_lookup")
+    assert (document, code) == ("context=bm25:256", "speculation=prompt_lookup")
+    assert "sparse_attention=xattention" in settings_asked(asked, "openvino", "document")
+
+
+def test_what_acts_on_parts_is_promising_where_all_that_is_asked_has_them() -> None:
+    graded = Experiment(settings=("auto",), graded=1.0)
+    code, batch = (settings_asked(graded, "openvino", app)[1] for app in ("code", "batch"))
+    assert (code, batch) == ("code_context=256", "compaction=on")
+    assert settings_asked(graded, "http://127.0.0.1:1", "batch") == ["", "compaction=on"]
 
 
 def test_a_lever_that_the_user_turned_is_promising_where_it_stands_now() -> None:

@@ -107,7 +107,8 @@ KNOWN: set[tuple[str, ...]] = set()
 
 
 def caching(asked: Asked) -> Iterator[Step]:
-    """A prefix cache of blocks of eight tokens that forgets nothing; a token is a word."""
+    """A prefix cache of blocks of eight tokens that forgets nothing; a token is a word.
+    `caching:prefill=0.001`: seconds that each takes which is not in it, and each answered five."""
     if asked.path == "/tokenize":
         yield Step(0.0, response({"count": len(asked.body["prompt"].split())}))
         return
@@ -116,10 +117,12 @@ def caching(asked: Asked) -> Iterator[Step]:
     cached = 8 * sum(1 for _ in takewhile(KNOWN.__contains__, beginnings))
     KNOWN.update(beginnings)
     tokens = asked.body["max_tokens"]
+    each = float(asked.body["model"].partition("=")[2] or 0.0)
+    read, gap = each * (len(words) - cached), 5 * each or 0.0005
     yield Step(0.0, HEAD, 0)
     for n in range(tokens):
         said = {"choices": [{"delta": {"content": f" {n}"}}]}
-        yield Step(0.002 + n * 0.0005, event(said), 1, "content")
+        yield Step(read + 0.002 + n * gap, event(said), 1, "content")
     last = {
         "choices": [{"delta": {}, "finish_reason": "length"}],
         "usage": {
@@ -129,7 +132,7 @@ def caching(asked: Asked) -> Iterator[Step]:
         },
     }
     yield Step(
-        0.003 + tokens * 0.0005, event(last) + chunked(b"data: [DONE]\n\n") + TAIL, 0, "done"
+        read + 0.003 + tokens * gap, event(last) + chunked(b"data: [DONE]\n\n") + TAIL, 0, "done"
     )
 
 

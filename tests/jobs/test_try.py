@@ -31,7 +31,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def shorter(url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Half of the answer's budget, and examples of which there are none."""
+    """Half of the answer's budget, and fewer examples, which this server does not read."""
     said = run(
         "try", "output_budget=4", "examples=2", url, *STEADY, "-c", "4", "--budget", "14s",
         "--json", "--runs", str(tmp_path_factory.mktemp("runs")),

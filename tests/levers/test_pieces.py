@@ -13,6 +13,9 @@ from latok.errors import UsageError
 from latok.levers.examples import kept
 from latok.levers.output_budget import limited
 from latok.levers.prefix_order import ordered
+from latok.quality.tasks import tasks_of
+from latok.quality.tasks.words import shown
+from latok.records import Message
 from latok.workload.parts import Parts, Piece
 
 OWN = st.builds(Piece, st.sampled_from(["context", "question"]), st.text("ab", max_size=3))
@@ -71,6 +74,36 @@ def test_no_more_examples_than_asked_and_all_else_as_it_was(most: int, similar: 
     assert places == sorted(places)
     if not similar:
         assert after.of("example") == tuple(examples[:most])
+
+
+@given(st.integers(0, 5), st.integers(0, 4), st.booleans())
+def test_worked_questions_are_dropped_whole_and_what_was_said_stays(
+    most: int, turns: int, similar: bool
+) -> None:
+    system = Message("system", "You count.")
+    talk = (Message("user", "hi"), Message("assistant", "a"))
+    shots = [(f"How many are {n}?", str(n)) for n in range(turns)]
+    before = (system, *shown(shots), *talk)
+    parts = Parts(pieces=(Piece("question", "How many are 2?"),), before=before, max_tokens=9)
+    after = kept(parts, most, similar=similar)
+    examples = [message for message in after.before if message.example]
+    assert len(examples) == 2 * min(most, turns)
+    assert [m for m in after.before if not m.example] == [system, *talk]
+    assert [m.role for m in examples] == ["user", "assistant"] * (len(examples) // 2)
+    assert [m for m in before if m in after.before] == list(after.before)
+    assert after.pieces == parts.pieces
+
+
+@pytest.mark.parametrize("app", ["chat", "document", "code", "agent", "batch"])
+def test_every_app_has_items_with_examples_to_drop(app: str) -> None:
+    for task in tasks_of(app):
+        parts = task.item(0, 0).parts
+        fewer = kept(parts, 0)
+        assert not any(message.example for message in fewer.before), task.name
+        assert fewer.pieces == parts.pieces
+    assert any(
+        message.example for task in tasks_of(app) for message in task.item(0, 0).parts.before
+    )
 
 
 def test_the_most_similar_example_is_the_one_with_the_questions_words() -> None:

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from latok.errors import UsageError
 from latok.levers.near_misses import pairs
 from latok.levers.response_cache import ResponseCache
-from latok.levers.semantic_cache import Likeness, Pair, SemanticCache, differs, false_hits
+from latok.levers.semantic_cache import (
+    Likeness,
+    Pair,
+    SemanticCache,
+    differs,
+    false_hits,
+    parted,
+)
+from latok.records import Request
+from latok.wire.dialects import DIALECTS
 
 EVERY = pairs(0, 200)
 FINE: dict[str, Any] = {"status": 200, "ended": True, "drawn": False}
@@ -174,6 +183,49 @@ def test_time_ends_an_answer_and_what_may_not_be_kept_is_not() -> None:
     assert held.get("t", "How do I boil rice", 10.0) is None
     assert not held.put("t", "How do I boil soup?", b"8", 0.0, status=500, ended=True, drawn=False)
     assert held.get("t", "How do I boil soup?", 1.0) is None
+
+
+@given(st.lists(QUESTIONS, min_size=1, max_size=5), QUESTIONS)
+def test_at_a_likeness_of_one_only_the_same_question_is_answered(
+    known: list[str], asked: str
+) -> None:
+    held = SemanticCache(ResponseCache(ttl=10, most_bytes=10_000), threshold=1, guard=differs)
+    for question in known:
+        held.put("t", question, question.encode(), 0.0, **FINE)
+    assert held.get("t", asked, 1.0) == (asked.encode() if asked in known else None)
+    assert held.get("another tenant", asked, 1.0) is None
+
+
+@given(QUESTIONS, QUESTIONS, st.integers(1, 99))
+def test_all_of_a_request_but_its_question_is_its_scope(
+    one: str, other: str, max_tokens: int
+) -> None:
+    def body(said: str, limit: int) -> dict[str, Any]:
+        messages = [{"role": "system", "content": "s"}, {"role": "user", "content": said}]
+        return {"model": "m", "messages": messages, "max_tokens": limit}
+
+    first, second = parted(body(one, max_tokens)), parted(body(other, max_tokens))
+    assert first is not None
+    assert second is not None
+    assert (first[0], second[0]) == (one, other)
+    assert first[1] == second[1]
+    longer = parted(body(one, max_tokens + 1))
+    assert longer is not None
+    assert longer[1] != first[1]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_question_is_found_in_the_body_of_every_dialect(dialect: str) -> None:
+    request = Request(id=0, prompt="How far is Oslo?", prompt_tokens=5, max_tokens=9)
+    found = parted(DIALECTS[dialect].body(request, "m", frozenset()))
+    assert found is not None
+    assert found[0] == "How far is Oslo?"
+    assert "Oslo" not in str(found[1])
+
+
+def test_a_question_that_is_no_text_is_in_no_cache() -> None:
+    assert parted({"messages": [{"role": "user", "content": [{"type": "image"}]}]}) is None
+    assert parted({"model": "m"}) is None
 
 
 def test_only_the_last_questions_are_compared() -> None:

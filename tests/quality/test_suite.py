@@ -82,6 +82,24 @@ def test_a_lever_changes_what_is_sent_and_not_what_is_right() -> None:
     assert exam.item(0) == SUITE.item(0)
 
 
+def test_a_lever_changes_what_is_drawn_as_far_as_its_parts_are_known() -> None:
+    def asks(first: int):  # type: ignore[no-untyped-def]
+        for n in range(first, first + 100):
+            prompt = " ".join(f"w{k}" for k in range(50))
+            yield Ask(Request(id=n, prompt=prompt, prompt_tokens=57, max_tokens=5, app=APP))
+
+    def without_context(parts: Parts) -> Parts:
+        return Parts(pieces=parts.of("question"), max_tokens=3)
+
+    for APP, kept in (("document", 16), ("chat", 50)):
+        exam = Exam(suite=SUITE, share=0.5, change=without_context)
+        load = exam.into(Workload(asks=asks), lengths, overhead=7, app=APP)
+        drawn = [a.request for a in islice(load.asks(0), 20) if not a.request.may_stop]
+        assert {request.prompt_tokens for request in drawn} == {kept + 7}
+        assert {len(request.prompt.split()) for request in drawn} == {kept}
+        assert {request.max_tokens for request in drawn} == {3}
+
+
 def test_tokens_are_counted_with_what_the_template_adds() -> None:
     request = requests(Exam(suite=SUITE), 1)[0]
     said = "\n\n".join([*(m.content for m in request.before), request.prompt])

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latok.errors import UsageError
-from latok.records import Message
+from latok.records import Message, Request
 from latok.workload.apps import APPS
 from latok.workload.ask import Counted, drawn, from_file, next_id, replayed
 from latok.workload.given import Given
 from latok.workload.lengths import parse_lengths, parse_seconds
+from latok.workload.parts import parts_of_drawn
 from latok.workload.prefix import cache_name, parse_cache, parse_tree
 from latok.workload.traces import Call, Trace
 from tests.workload.test_prompts import GPT4, maker, tokenise
@@ -222,3 +223,12 @@ def test_requests_without_blocks_share_nothing():
     assert len(a) == len(b) == 46
     assert shared(a, b) < 8
     assert workload.regime == "cold"
+
+
+@given(st.text(max_size=200), st.sampled_from(["document", "chat"]))
+def test_the_parts_of_a_drawn_prompt_are_all_of_it(prompt: str, app: str) -> None:
+    request = Request(id=0, prompt=prompt, prompt_tokens=9, max_tokens=7, app=app)
+    parts = parts_of_drawn(request)
+    assert "".join(piece.text for piece in parts.pieces).rstrip() == prompt.rstrip()
+    assert parts.max_tokens == 7
+    assert bool(parts.of("context")) == (app == "document" and len(prompt.split()) > 16)

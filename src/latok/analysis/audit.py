@@ -277,7 +277,8 @@ def _cache(manifest: Manifest, window: Sequence[Record]) -> Check:
     expected, or is the most that a cache can know.
     """
     name, asked = "cache_regime", manifest.workload
-    usages = [r.usage for r in window if r.usage is not None and r.usage.cached_tokens is not None]
+    asked_of_it = [r.usage for r in window if r.usage is not None and r.answered_by is None]
+    usages = [usage for usage in asked_of_it if usage.cached_tokens is not None]
     total = sum(usage.prompt_tokens or 0 for usage in usages)
     if not usages or not total:
         return Check(name, None, "the target does not say what was cached")

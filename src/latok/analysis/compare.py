@@ -107,9 +107,13 @@ class _Estimate(NamedTuple):
     freedom: float
 
 
-def stretch(manifest: Manifest, requests: Sequence[Digest], slo: str) -> Stretch:
-    """The steady part of a run, to be compared. `slo`: what both sides are judged by."""
-    manifest, _ = steady_part(manifest, requests)
+def stretch(
+    manifest: Manifest, requests: Sequence[Digest], slo: str, *, whole: bool = False
+) -> Stretch:
+    """The steady part of a run, to be compared; `whole`: all of its window, where what is compared
+    is how it begins. `slo`: what both sides are judged by."""
+    if not whole:
+        manifest, _ = steady_part(manifest, requests)
     rows = [each for each in requests if in_window(each.record, manifest)]
     rows.sort(key=lambda each: each.record.due)
     open_loop, clauses = isinstance(manifest.load, Open), parse_slo(slo).clauses

@@ -145,7 +145,10 @@ def _bill(prices: Hosted, row: Billed) -> tuple[float, float, float]:
 
 def tokens_of(record: Record, output: int | None) -> Tokens | None:
     """What a provider bills of a request that has `output` tokens: by its usage, or what was asked
-    where that does not say. None where nobody knows the output."""
+    where that does not say: nothing more of an answer out of a cache. None where nobody knows the
+    output."""
+    if record.answered_by is not None:
+        return Tokens(0, 0, 0)
     if output is None:
         return None
     usage = record.usage or Usage()

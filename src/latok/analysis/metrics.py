@@ -475,10 +475,12 @@ def _clause_result(
 
 
 def _tokens(requests: Sequence[Digest]) -> dict[str, float | None]:
-    """Mean tokens per good request: asked and got, in and out, and from a cache."""
+    """Mean tokens per good request: asked and got, in and out, and from a cache. The target was
+    asked for none of what the client answered from a cache of its own."""
 
     def mean(values: Iterable[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
+        pairs = zip(values, records, strict=True)
+        known = [v if r.answered_by is None else 0 for v, r in pairs if v is not None]
         return sum(known) / len(known) if known else None
 
     records = [each.record for each in requests]

@@ -59,8 +59,8 @@ def map(  # the command's name, not the builtin
     settings: Annotated[
         list[str] | None,
         option(
-            "Also try the engine with these levers turned, such as 'kv_cache=u4 batch_limit=8' "
-            "(repeatable); or auto: what is promising for the app.",
+            "Also try it with these levers turned, such as 'kv_cache=u4 batch_limit=8' or "
+            "'context=bm25:256' (repeatable); or auto: what is promising for the app.",
             HOW,
             "--levers",
         ),
@@ -453,6 +453,7 @@ def try_(
       latok try kv_cache=u4 prefix_cache=on --app document
       latok try batch_limit=4..64 -c 32
       latok try context=bm25:256 --app document
+      latok try response_cache=on --repeats 30%
       latok try compaction=on http://127.0.0.1:8000 --app batch
     """
     from latok.jobs.report import write_report

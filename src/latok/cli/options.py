@@ -92,6 +92,7 @@ _SHARED: dict[str, Any] = {
         "What a prefix cache knows: cold, warm, or a share like 0.5.", WHAT, default="cold"
     ),
     "cancel": option("Clients that go away: 'after=1s, share=0.3'.", WHAT),
+    "repeats": option("Share of the requests that repeat an earlier one, such as 30%.", WHAT),
     "graded": option("Share of the requests whose answers are graded, such as 20%.", WHAT),
     "items": option("A file of your own graded items: JSONL with prompt and answer.", WHAT),
     "item_size": option(

@@ -134,6 +134,47 @@ def cost(
 
 
 @app.command(rich_help_panel="Read")
+def batch(
+    run: Annotated[str, typer.Argument(help="A run or a map: a folder, its name, or 'last'.")],
+    requests: Annotated[str, option("So many are to be done: 800, 10k.", HOW)],
+    deadline: Annotated[str, option("Within so long: 30m, 2h.", HOW)],
+    fewest: Annotated[
+        bool, option("The fewest at a time that fit, not the soonest.", HOW, "--fewest")
+    ] = False,
+    runs: Runs = None,
+    json: Json = False,
+) -> None:
+    """Work that can wait: how many at a time are done by the deadline, and how long it takes.
+
+    It chooses among the points of a stored map, of each target and setting in it, and keeps a
+    tenth of the time free. The requests are taken to be like those of the map's app.
+    Exit code 1 if the deadline cannot be kept.
+
+    Examples:
+
+      latok map --app batch --budget 5m
+      latok batch last --requests 10k --deadline 2h
+    """
+    from latok.jobs.batch import batches_by
+    from latok.jobs.experiment import count, seconds
+    from latok.jobs.runs import folder_named
+    from latok.report.batch import print_batches
+
+    found = batches_by(
+        folder_named(run, runs or "runs"),
+        requests=count(requests, "--requests"),
+        deadline=seconds(deadline, "--deadline"),
+        fewest=fewest,
+    )
+    if json:
+        print_json({"schema": "latok.batch/1", "batches": found})
+    else:
+        print_batches(found, page())
+    if not found[0].fits:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Read")
 def report(
     run: Annotated[list[str], typer.Argument(help="Maps or runs: folders, names, or 'last'.")],
     out: Annotated[

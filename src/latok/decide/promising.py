@@ -1,4 +1,4 @@
-"""Which settings of an engine's levers are worth a try for an app. Pure.
+"""Which settings of an engine's levers and of its requests' are worth a try for an app. Pure.
 
 What to expect of each, and who says so, is in `latok.levers.table`; here is only which of them
 speak to what an app's requests are like.
@@ -26,13 +26,15 @@ class Has(NamedTuple):
 _FOR = {
     "chat": ("prefix_cache", "speculation", "kv_cache", "weights", "batch_limit"),
     "voice": ("prefix_cache", "speculation", "weights", "batch_limit"),
-    "document": ("sparse_attention", "prefix_cache", "kv_cache", "weights"),
-    "code": ("speculation", "prefix_cache", "weights", "kv_cache"),
+    "document": ("context", "sparse_attention", "prefix_cache", "kv_cache", "weights"),
+    "code": ("code_context", "speculation", "prefix_cache", "weights", "kv_cache"),
     "agent": ("prefix_cache", "speculation", "kv_cache", "weights"),
-    "batch": ("batch_limit", "kv_cache", "weights", "step_tokens"),
+    "batch": ("compaction", "batch_limit", "kv_cache", "weights", "step_tokens"),
 }
 _OTHERS = ("prefix_cache", "speculation", "kv_cache", "weights", "batch_limit")
 
+# Of requests, which have no value of their own: one that saves most of a prompt.
+_OF_REQUESTS = {"context": "bm25:256", "code_context": "256", "compaction": "on"}
 # The mildest first: the first that an engine takes and is not at is tried.
 _WORDS = {
     "prefix_cache": ("on",),
@@ -46,8 +48,8 @@ _FEW = 8  # at a time: each stream stays fast
 
 def promising(app: str, has: Mapping[str, Has]) -> list[str]:
     """At most `MOST` settings, `lever=value` each, the most promising first. `has`: the levers of
-    the engine. Numbers are only moved from a number: what an engine chose by itself fits its
-    hardware."""
+    the engine, and those of requests that find something to act on. Numbers are only moved from a
+    number: what an engine chose by itself fits its hardware."""
     found = []
     for name in _FOR.get(app, _OTHERS):
         if name in has and (word := _word(app, name, has[name])) is not None:
@@ -56,6 +58,8 @@ def promising(app: str, has: Mapping[str, Has]) -> list[str]:
 
 
 def _word(app: str, name: str, lever: Has) -> str | None:
+    if name in _OF_REQUESTS:
+        return _OF_REQUESTS[name]
     if not lever.choices:
         number = int(lever.now) if lever.now.isdigit() else 0
         if app == "batch":

@@ -56,7 +56,7 @@ def suite_for(
             app,
             maker,
             load,
-            asked=replace(asked, requests=len(items)),
+            asked=replace(asked, requests=len(items), repeats=None),
             duration=None,
             ramp=0.0,
             note="to find how hard the tasks must be for this model",

@@ -41,9 +41,10 @@ _ABOVE_ZERO = (
     "margin",
     "quality_margin",
     "graded",
+    "repeats",
 )
 # Words that are written as `5%` or `0.05`, as `90s` or `2m`, as `800` or `10k`.
-SHARES = ("precision", "margin", "quality_margin", "graded")
+SHARES = ("precision", "margin", "quality_margin", "graded", "repeats")
 SPANS = ("budget", "duration")
 COUNTS = ("item_size", "requests", "highest", "concurrency", "max_requests", "max_tokens_spent")
 TIERS = ("standard", "batch", "priority")
@@ -69,7 +70,8 @@ class Experiment:
     environment variable with the API key.
     `levers`: `name=value` words, of the engine that is started; `settings`: of a map, such words
     each, which are tried beside the target as it is, or `auto`.
-    `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
+    `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away;
+    `repeats`: the share of the requests that were asked before.
     `graded`: the share of the requests that are graded items, of the app's tasks or those in the
     file `items`; `item_size`: how large the tasks' items are, for documents in tokens.
     `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
@@ -91,6 +93,7 @@ class Experiment:
     prefix: str | None = None
     cache: str | None = None
     cancel: str | None = None
+    repeats: float | None = None
     graded: float | None = None
     items: str | None = None
     item_size: int | None = None
@@ -170,6 +173,7 @@ class Experiment:
             "trace": ("prompts", "output_tokens", *drawn),
             "prompts": ("scale", *drawn),
             "cache": ("turns", "prefix"),
+            "repeats": ("trace", "cache"),
             "graded": ("trace", "prompts", "turns"),
             "items": ("trace", "prompts", "turns", "item_size"),
         }
@@ -182,6 +186,8 @@ class Experiment:
             raise UsageError("--think is the time between --turns; give --turns too")
         if self.graded is not None and self.graded > 1:
             raise UsageError(f"--graded {self.graded:g} is a share, such as 20%, at most 100%")
+        if self.repeats is not None and self.repeats >= 1:
+            raise UsageError(f"--repeats {self.repeats:g} is a share, such as 30%, below 100%")
         self.cache_share()
         self.cancelling()
 

@@ -12,6 +12,7 @@ from latok.errors import UsageError
 from latok.jobs.benchmarks import BENCHMARKS
 from latok.jobs.experiment import Experiment
 from latok.jobs.runs import GRADED, write_beside
+from latok.levers.requests import Change
 from latok.quality.given import given_items
 from latok.quality.items import Graded, Item
 from latok.quality.score import score
@@ -41,13 +42,16 @@ def own_items(word: str) -> tuple[Item, ...]:
     return tuple(given_items(content, Path(word).name))
 
 
-def exam_asked(asked: Experiment, app: str, level: int) -> Exam | None:
-    """The exam of one load. Each level has items of its own, so that no prefix cache knows them."""
+def exam_asked(
+    asked: Experiment, app: str, level: int, change: Change | None = None
+) -> Exam | None:
+    """The exam of one load, its requests changed by levers. Each level has items of its own, so
+    that no prefix cache knows them."""
     suite = suite_asked(asked, app)
     if suite is None:
         return None
     share = 1.0 if asked.graded is None else asked.graded
-    return Exam(suite=suite, share=share, start=0 if suite.own else level)
+    return Exam(suite=suite, share=share, start=0 if suite.own else level, change=change)
 
 
 class Paper:

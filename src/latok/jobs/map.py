@@ -44,6 +44,7 @@ from latok.jobs.runs import (
 )
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
 from latok.jobs.settings import graded_share, levers_of, settings_asked, turned
+from latok.jobs.turned import one_setting
 from latok.load.plan import Progress
 from latok.quality.items import Graded
 from latok.records import Closed, Hosted
@@ -186,7 +187,8 @@ class _Work:
                 self._state.usd += session.probed()
                 name = parts[0].name if setting else session.target.name
                 named = msgspec.structs.replace(session.target, name=name)
-                return all(self._part(p, replace(session, target=named)) for p in parts)
+                asking = one_setting(target, setting.split()).asks(session)
+                return all(self._part(p, replace(asking, target=named)) for p in parts)
         except KeyboardInterrupt:  # between two points, or while the engine starts
             return False
         except TargetError as why:
@@ -248,6 +250,7 @@ class _Work:
                 spent=(self._state.requests, self._state.tokens, self._state.usd),
                 cores=cores,
                 precision=asked.precision,
+                change=one_setting(part.target, part.setting.split()).change(session.count),
             )
             self._state.requests += held.requests
             self._state.tokens += held.tokens

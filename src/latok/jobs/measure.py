@@ -27,6 +27,8 @@ from latok.jobs.outlook import session_line
 from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, decoded, read_point
 from latok.jobs.session import EMBEDDED, Say, Session, command_line, new_folder, opened
+from latok.levers.client import PLAIN
+from latok.levers.requests import Change
 from latok.load.energy import Measured, measured
 from latok.load.fleet import hold, logs
 from latok.load.plan import Driven, Plan, Progress, Spending
@@ -38,6 +40,7 @@ from latok.workload.apps import App
 from latok.workload.arrivals import TRACE, due_times
 from latok.workload.ask import Workload
 from latok.workload.prompts import PromptMaker, estimate
+from latok.workload.repeats import Repeats
 from latok.workload.traces import Trace
 
 Watch = Callable[[Progress], None]
@@ -141,24 +144,32 @@ def hold_point(
     ids: int = 0,
     warm_up_s: float = OPEN_WARM_UP,
     exam: Exam | None = None,
+    change: Change | None = None,
+    cold: bool = False,
 ) -> Held:
     """Holds one load and leaves a run's folder. `spent`: requests, tokens and dollars before it;
     `cores`: how many the driver is thought to need. `precision`: its window closes before
     `duration` or `requests` once the SLO is decided, or the app's first metric known so well.
     `ids`: of the level's requests, from which one it begins. `exam`: what is graded in it, by
-    default what was asked for. `warm_up_s`: an open loop is taken as
-    warm after this many seconds' worth of requests."""
+    default what was asked for; `change`: what levers make of its requests. `warm_up_s`: an open
+    loop is taken as warm after this many seconds' worth of requests; `cold`: no load is, all of it
+    is measured from its first request on."""
     name = f"c{load.concurrency}" if isinstance(load, Closed) else f"r{load.rate:g}"
     folder = new_folder(asked.runs, f"{time.strftime('%Y%m%d-%H%M%S')}-{app.name}-{name}")
     site = session.found.site
     spent = spent or (0, 0, session.probed())
     workload = session.workload(app, maker, asked)
     first_id = _first_id(load) + ids
-    exam = exam or exam_asked(asked, app.name, first_id)
+    exam = exam or exam_asked(asked, app.name, first_id, change)
     if exam is not None:
         count = session.count or estimate
         workload = exam.into(workload, count, overhead=session.overhead, app=app.name)
+    repeats = Repeats(asked.repeats or 0.0, seed=asked.seed)
+    if repeats.share:
+        workload = repeats.of(workload)
     due, warm_up = _schedule(load, workload, asked, duration, warm_up_s)
+    if cold:
+        warm_up = 0
     plan = msgspec.structs.replace(
         plan_of(session, load, asked, spent),
         due=due,
@@ -168,7 +179,8 @@ def hold_point(
         requests=None if isinstance(load, Open) and load.arrivals == TRACE else asked.requests,
         limit=limit,
         cancel=asked.cancelling(),
-        talk=session.talk() if app.turns.quantile(1) > 1 else None,
+        talk=session.talk() if session.client.cache or app.turns.quantile(1) > 1 else None,
+        client=session.client,
     )
     manifest = begun(
         folder,
@@ -189,7 +201,9 @@ def hold_point(
     )
     with writing(folder):
         write_manifest(folder, manifest)
-    processes = asked.processes or _processes(load, cores)
+    # what stands in front of the load is one thing, so all of it comes from one process
+    alone = session.client != PLAIN
+    processes = 1 if alone else asked.processes or _processes(load, cores)
     look = None
     if precision is not None:
         look = Look(folder / LOG, session.found.dialect, load, app, precision=precision)
@@ -209,7 +223,7 @@ def hold_point(
         manifest = msgspec.structs.replace(manifest, ended_by=by)
     requests = tokens = 0
     usd = 0.0
-    paper = Paper(lambda id: None if exam is None else exam.item(id - first_id))
+    paper = Paper(lambda id: None if exam is None else exam.item(repeats.origin(id - first_id)))
 
     def counted() -> Iterator[Record]:
         nonlocal requests, tokens, usd

@@ -24,6 +24,7 @@ from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.graded import own_items
 from latok.jobs.prices import ESTIMATED, in_force
+from latok.levers.client import PLAIN, Client
 from latok.load.energy import Meter, meters_here, prometheus_meter
 from latok.load.plan import Prepared
 from latok.load.probe import Found, find, model_at, site, tokeniser
@@ -49,7 +50,7 @@ _PROBE = Request(id=0, prompt="Say hello in one word.", prompt_tokens=6, max_tok
 class Session:
     """A target that answers. `overhead`: prompt tokens that it adds to a text by itself.
     `counters`: the path of its page of counters, empty where it has none. `body`, `stream` and
-    `effort`: how it is asked (`latok.wire.talk.Talk`)."""
+    `effort`: how it is asked (`latok.wire.talk.Talk`); `client`: what stands in front of it."""
 
     target: Target
     found: Found
@@ -67,6 +68,7 @@ class Session:
     prompts: Sequence[Counted] = ()
     stream: bool = True
     effort: str | None = None
+    client: Client = PLAIN
 
     def fit(self, app: App, scale: float | None) -> tuple[App, str]:
         """The app as this target can bear it, and a sentence if that is not as it is defined."""

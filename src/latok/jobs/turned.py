@@ -1,4 +1,5 @@
-"""The settings that `latok try` compares: without, with, and each of two levers by itself."""
+"""What is turned of a target, its requests and its client: the settings that `latok try` compares
+(without, with, and each of two levers by itself), or one of a map."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from dataclasses import dataclass, replace
 from latok.engines.table import ENGINES, EngineLever, parse_levers
 from latok.errors import UsageError
 from latok.jobs.session import Session
+from latok.levers.client import CLIENT_LEVERS, PLAIN, Client, client
 from latok.levers.requests import MAP_REDUCE, REQUEST_LEVERS, Change, Count, change
 from latok.wire.dialects import EFFORTS
 from latok.workload.prompts import estimate
@@ -32,14 +34,24 @@ class Turned:
         return bool(self.requests)
 
     @property
+    def of_engine(self) -> bool:
+        """Whether it is the target alone that it changes, so that there is a capacity of it."""
+        return not self.requests and self.client == PLAIN
+
+    @property
     def part_tokens(self) -> int:
         """Of `context=map_reduce:TOKENS`; 0 where the context is not asked in parts."""
         said = dict(self.requests).get("context", "")
         return int(said.removeprefix(MAP_REDUCE)) if said.startswith(MAP_REDUCE) else 0
 
-    def change(self, count: Count | None) -> Change:
-        """What it makes of a request's parts."""
-        return change(self.requests, count or estimate)
+    @property
+    def client(self) -> Client:
+        """What it makes of a client that sends all that it is asked to, at once."""
+        return client({n: v for n, v in self.levers.items() if n in CLIENT_LEVERS})
+
+    def change(self, count: Count | None) -> Change | None:
+        """What it makes of a request's parts; None where it leaves them as they are."""
+        return change(self.requests, count or estimate) if self.requests else None
 
     def asks(self, session: Session) -> Session:
         """The session as this setting asks it. Raises UsageError where its API cannot say so."""
@@ -49,7 +61,15 @@ class Turned:
             dialect.unstreamed({})
         if effort is not None:
             dialect.with_effort({}, effort)
-        return replace(session, stream=stream, effort=effort)
+        started = {word.partition("=")[0] for word in self.engine}
+        own = {name: value for name, value in self.levers.items() if name not in started}
+        return replace(
+            session,
+            stream=stream,
+            effort=effort,
+            client=self.client,
+            levers={**session.levers, **own},
+        )
 
 
 def turned(target: str, words: Sequence[str]) -> list[Turned]:
@@ -68,7 +88,21 @@ def turned(target: str, words: Sequence[str]) -> list[Turned]:
     settings = [frozenset[str](), every]
     if len(pairs) == 2:
         settings[1:1] = [frozenset([name]) for name in names]
-    return [_setting(target, pairs, on) for on in settings]
+    made = [_setting(target, pairs, on) for on in settings]
+    if made[-1].client != PLAIN and any(each.part_tokens for each in made):
+        raise UsageError("context=map_reduce and a lever of the client cannot be tried together")
+    return made
+
+
+def one_setting(target: str, words: Sequence[str]) -> Turned:
+    """All of `lever=value` words together, even those that are so already. Raises UsageError for
+    what the target has not."""
+    pairs = []
+    for word in words:
+        name, _, value = word.partition("=")
+        _check(target, name, value)
+        pairs.append((name, None, value))
+    return _setting(target, pairs, frozenset(name for name, _, _ in pairs))
 
 
 def _pair(target: str, word: str) -> tuple[str, str | None, str]:
@@ -92,6 +126,8 @@ def _pair(target: str, word: str) -> tuple[str, str | None, str]:
 def _check(target: str, name: str, value: str) -> None:
     if name in REQUEST_LEVERS:
         change([(name, value)], estimate)
+    elif name in CLIENT_LEVERS:
+        client({name: value})
     elif name in _SAID:
         if value not in _SAID[name]:
             raise UsageError(f"{name} is one of {', '.join(_SAID[name])}, not '{value}'")
@@ -102,12 +138,13 @@ def _check(target: str, name: str, value: str) -> None:
     else:
         raise UsageError(
             f"{name} is a lever of an engine that latok starts, not of a URL; of its requests "
-            f"there are {', '.join((*REQUEST_LEVERS, *_SAID))}"
+            f"there are {', '.join((*REQUEST_LEVERS, *_SAID))}, of its client "
+            f"{', '.join(CLIENT_LEVERS)}"
         )
 
 
 def _engine_lever(target: str, name: str) -> EngineLever | None:
-    if target not in ENGINES or name in REQUEST_LEVERS or name in _SAID:
+    if target not in ENGINES or name in (*REQUEST_LEVERS, *CLIENT_LEVERS, *_SAID):
         return None
     return next(lever for lever in ENGINES[target].levers if lever.name == name)
 

@@ -1,4 +1,4 @@
-"""The lever `response_cache=semantic`: a question that is like one before gets that one's answer.
+"""The lever `semantic_cache=LIKENESS`: a question that is like one before gets that one's answer.
 
 Likeness alone is no ground for that: "revenue in Q3 2024" is more like "revenue in Q3 2025" than
 like most of its own paraphrases, by character n-grams as by an embedding model, so that no
@@ -15,8 +15,9 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ _SIZES = (3, 4)  # characters of an n-gram; shorter ones say little, longer ones
 _BUCKETS = 1 << 12  # n-grams are hashed: two in one bucket are rare enough in a question
 
 
+@lru_cache(maxsize=2048)  # what was asked is weighed anew whenever another question comes
 def _counts(text: str) -> NDArray[np.float32]:
     """How often each n-gram stands in a text, by bucket; none goes from a word to the next."""
     found = np.zeros(_BUCKETS, dtype=np.float32)
@@ -291,8 +293,16 @@ class SemanticCache:
         self._likeness: dict[str, Likeness] = {}
 
     def get(self, scope: str, question: str, now: float) -> bytes | None:
-        """The answer to the most alike question that is alike enough and passes the guard."""
+        """The answer to the same question, else to the most alike one that is alike enough and
+        passes the guard. With a threshold of 1 only the first: questions of the same words in
+        another order are as alike as can be."""
         asked = self._asked.get(scope, [])
+        if question in asked:
+            same = self._answers.get(_key(scope, question), now)
+            if same is not None:
+                return same
+        if self._threshold == 1:
+            return None
         if scope not in self._likeness:
             self._likeness[scope] = Likeness(asked)
         likeness = self._likeness[scope].to(question)[: len(asked)]
@@ -328,6 +338,22 @@ class SemanticCache:
         del asked[: -self._most]
         self._likeness.pop(scope, None)
         return True
+
+
+def parted(body: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """A request's question (what was said last) and all the rest, which is its scope; None where
+    the question is no plain text."""
+    for name in ("messages", "input"):
+        said = body.get(name)
+        if isinstance(said, list) and said and isinstance(said[-1], dict):
+            *before, last = said
+            question = last.get("content")
+            rest = {**body, name: [*before, {**last, "content": ""}]}
+            return (question, rest) if isinstance(question, str) else None
+    for name in ("prompt", "inputs", "input", "text"):
+        if isinstance(question := body.get(name), str):
+            return question, {**body, name: ""}
+    return None
 
 
 def _key(scope: str, question: str) -> str:

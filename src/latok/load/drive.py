@@ -21,15 +21,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from latok.analysis.cost import dollars
 from latok.load.connection import State, Stream, Way, refused
-from latok.load.plan import Driven, Following, Plan, Prepared, Progress
+from latok.load.plan import Driven, Following, Later, Plan, Prepared, Progress
 from latok.load.socket import READ_SIZE, opened, receive, tls_context
 from latok.records import Closed, Connection, Failure, Request
 from latok.wire.capture import READ_HEAD, Capture, pack_read, retry_after
 from latok.wire.http1 import ProtocolError, may_end
+
+if TYPE_CHECKING:
+    from latok.load.front import Front
 
 _MS = 1_000_000  # nanoseconds
 # Before a due time we wake a little early and poll: the scheduler takes up to so long to wake us.
@@ -42,22 +45,6 @@ _MOST_FRAMED = 256  # reads put aside with their framing: to take it off may not
 _GIVE_UP_AFTER = 20  # failures in a row without one success: the target is not there
 
 
-class _Next:
-    """A following request that waits for its time; built in a quiet moment, at the latest then."""
-
-    __slots__ = ("_build", "_built", "slot")
-
-    def __init__(self, build: Callable[[], Prepared | None], slot: int | None) -> None:
-        self._build: Callable[[], Prepared | None] | None = build
-        self._built: Prepared | None = None
-        self.slot = slot
-
-    def built(self) -> Prepared | None:
-        if self._build is not None:
-            self._built, self._build = self._build(), None
-        return self._built
-
-
 class Driver:
     """Holds one load. `run()` blocks; `stop()` may be called from a signal handler."""
 
@@ -68,14 +55,17 @@ class Driver:
         ended: Callable[[Capture], None],
         idle: Callable[[Progress], None],
         follow: Callable[[Capture], Following | None] = lambda _: None,
+        front: Front | None = None,
     ) -> None:
         """`supply` gives requests, `ended` takes captures, `idle` is called ten times a second.
-        `follow` says what a session asks after an answer."""
+        `follow` says what a session asks after an answer; `front` answers what it knows."""
         self._plan = plan
         self._supply = supply
         self._ended = ended
         self._idle = idle
         self._follow = follow
+        self._front = front
+        self._held: deque[tuple[Capture, bytes]] = deque()  # more than may be open at once
         context = tls_context(Path(plan.ca) if plan.ca else None) if plan.tls else None
         self._way = Way(plan.host, context, plan.tunnel)
         self._epoll = select.epoll()
@@ -94,8 +84,8 @@ class Driver:
         self._slots_started = 0
         self._dues: Iterator[float] = iter(())  # open loop
         self._next_arrival = math.inf
-        self._turns: list[tuple[float, int, _Next]] = []  # heap: when, a serial, what
-        self._unbuilt: deque[_Next] = deque()
+        self._turns: list[tuple[float, int, Later]] = []  # heap: when, a serial, what
+        self._unbuilt: deque[Later] = deque()
         self._leaving: list[tuple[float, int]] = []  # heap: when a client goes away, its request
         self._window_from: float | None = None
         self._window_to = math.inf
@@ -151,8 +141,11 @@ class Driver:
                 self._wait(next_look, self._next_due())
         end = self._clock()
         self._close_window(end)
+        held, self._held = self._held, deque()
         for stream in list(self._streams.values()):
             self._drop(stream, Failure("cut", "the run ended"))
+        for capture, _ in held:
+            self._end(capture, Failure("cut", "the run ended"), end)
         self._epoll.close()
         step = (time.time_ns() - self._zero) - (time.monotonic_ns() - monotonic)
         window = None if self._window_from is None else (self._window_from, self._window_to)
@@ -313,6 +306,11 @@ class Driver:
             if stream.capture is not None and stream.capture.id == id:
                 self._drop(stream, Failure("cancelled", "its client went away"))
                 return
+        for held in self._held:
+            if held[0].id == id:
+                self._held.remove(held)
+                self._end(held[0], Failure("cancelled", "its client went away"), self._clock())
+                return
 
     def _ask(self, due: float, slot: int | None, prepared: Prepared | None = None) -> None:
         """Sends a request, by default the next, on a free connection, or opens one for it."""
@@ -345,12 +343,22 @@ class Driver:
         if self._plan.cancel is not None and self._plan.cancel.chosen(request.id):
             heapq.heappush(self._leaving, (due + self._plan.cancel.after, request.id))
         self._sent += 1
-        stream = self._free_stream() or self._connect(capture)
-        if stream is None:
+        if self._front is not None and self._front.answer(prepared, capture):
+            self._end(capture, None, capture.closed_at or due)
             return
-        stream.capture, stream.data = capture, prepared.data
-        if stream.state is State.IDLE:
-            self._send(stream)
+        self._held.append((capture, prepared.data))
+        self._open_held()
+
+    def _open_held(self) -> None:
+        """Sends what waits, as long as no more are open than may be."""
+        cap = self._plan.client.cap
+        while self._held and (cap is None or self._sent - self._over - len(self._held) < cap):
+            capture, data = self._held.popleft()
+            stream = self._free_stream() or self._connect(capture)
+            if stream is not None:
+                stream.capture, stream.data = capture, data
+                if stream.state is State.IDLE:
+                    self._send(stream)
 
     def _forbidden(self, request: Request) -> bool:
         """Whether this request would be more than may be asked."""
@@ -578,6 +586,8 @@ class Driver:
         self._failed += bad
         self._failed_in_a_row = self._failed_in_a_row + 1 if bad and not ours else 0
         self._window_left.discard(capture.id)
+        if self._front is not None and capture.answered_by is None:
+            self._front.keep(capture)
         self._ended(capture)
         if self._failed_in_a_row == self._over == _GIVE_UP_AFTER and not self._stopped:
             self._stopped = "unfinished"
@@ -585,12 +595,13 @@ class Driver:
             self._why = f"the first {_GIVE_UP_AFTER} requests failed{said}"
         slot = self._slot_of.pop(capture.id, None)
         if (following := self._follow(capture)) is not None:
-            turn = _Next(following.build, slot)
+            turn = Later(following.build, slot)
             self._unbuilt.append(turn)
             heapq.heappush(self._turns, (at + following.think, self._over, turn))
         elif slot is not None:
             pause = self._pause(capture) if bad else 0.0
             heapq.heappush(self._slots_due, (self._clock() + pause, slot))
+        self._open_held()
 
     def _pause(self, capture: Capture) -> float:
         """How long a slot rests after a failure: as asked, or doubling up to a second."""

@@ -347,11 +347,7 @@ def _work(log: Path) -> None:
     plan = stock.plan()
     stock.fill()
     file = log.open("ab", buffering=1 << 20)
-    if plan.talk is None:
-        driver = Driver(plan, stock, ended, idle)
-    else:
-        sessions = Sessions(plan.talk)
-        driver = Driver(plan, sessions.begun(stock), ended, idle, sessions.follow)
+    driver = _driver(plan, stock, ended, idle)
     signal.signal(signal.SIGTERM, driver.stop)
     signal.signal(signal.SIGUSR1, driver.release)
     signal.signal(signal.SIGUSR2, driver.close_window)
@@ -364,6 +360,24 @@ def _work(log: Path) -> None:
     if trouble:
         driven = msgspec.structs.replace(driven, ended="unfinished", why=trouble)
     say(driven)
+
+
+def _driver(
+    plan: Plan,
+    stock: _Stock,
+    ended: Callable[[Capture], None],
+    idle: Callable[[Progress], None],
+) -> Driver:
+    """The driver, with what is between it and the requests."""
+    if plan.talk is None:
+        return Driver(plan, stock, ended, idle)
+    sessions = Sessions(plan.talk)
+    front = None
+    if plan.client.cache:
+        from latok.load.front import Front  # no other load shall wait for what it imports
+
+        front = Front(plan.talk, plan.client.likeness)
+    return Driver(plan, sessions.begun(stock), ended, idle, sessions.follow, front)
 
 
 def _prepare() -> None:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from latok.analysis.cost import most_usd_of
+from latok.levers.client import PLAIN, Client
 from latok.load.socket import Address
 from latok.records import Hosted, Load, Request, Turn
 from latok.wire.talk import Talk
@@ -55,6 +56,22 @@ class Cancelling(msgspec.Struct, frozen=True):
         return ((id + self.seed) * 0x9E3779B97F4A7C15 & (1 << 64) - 1) < self.share * (1 << 64)
 
 
+class Later:
+    """A following request that waits for its time; built in a quiet moment, at the latest then."""
+
+    __slots__ = ("_build", "_built", "slot")
+
+    def __init__(self, build: Callable[[], Prepared | None], slot: int | None) -> None:
+        self._build: Callable[[], Prepared | None] | None = build
+        self._built: Prepared | None = None
+        self.slot = slot
+
+    def built(self) -> Prepared | None:
+        if self._build is not None:
+            self._built, self._build = self._build(), None
+        return self._built
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One load to hold on one address. Seconds; `None` means without that limit."""
 
@@ -75,7 +92,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     spending: Spending | None = None
     limit: float | None = None  # the whole run, window or not
     cancel: Cancelling | None = None
-    talk: Talk | None = None  # where requests depend on answers: how they are built
+    talk: Talk | None = None  # where requests depend on answers, or those are kept
+    client: Client = PLAIN  # what stands in front of the load
     # One of several processes: which, of how many, and the wall-clock time that is zero for all.
     # `load`, `due`, `requests` and the rest are those of all together.
     part: int = 0

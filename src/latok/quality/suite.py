@@ -14,7 +14,7 @@ from latok.quality.task import Task
 from latok.quality.tasks import tasks_of
 from latok.records import Request
 from latok.workload.ask import Ask, Workload
-from latok.workload.parts import Parts
+from latok.workload.parts import Parts, parts_of_drawn
 
 Count = Callable[[list[str]], list[int]]
 _AT_ONCE = 32  # items that are made and counted together: each count is a call to the target
@@ -57,14 +57,14 @@ def suite_of(app: str, seed: int, size: int | None = None) -> Suite:
 class Exam:
     """A suite inside a load: a `share` of the requests are its items, from the `start`th on.
 
-    `change`: what a lever makes of an item's parts. `top_logprobs`: of how many of the likeliest
-    first tokens to ask the log-probabilities.
+    `change`: what levers make of a request's parts, None where none is turned. `top_logprobs`: of
+    how many of the likeliest first tokens to ask the log-probabilities.
     """
 
     suite: Suite
     share: float = 1.0
     start: int = 0
-    change: Callable[[Parts], Parts] = lambda parts: parts
+    change: Callable[[Parts], Parts] | None = None
     top_logprobs: int = 0
 
     def item(self, n: int) -> Item | None:
@@ -83,8 +83,8 @@ class Exam:
                 if self.item(n) is not None:
                     yield Ask(next(items))
                 elif (other := next(others, None)) is not None:
-                    numbered = msgspec.structs.replace(other.request, id=first + n)
-                    yield other._replace(request=numbered)
+                    request = self._changed(other.request, count, overhead)
+                    yield other._replace(request=msgspec.structs.replace(request, id=first + n))
                 else:
                     return
 
@@ -93,11 +93,22 @@ class Exam:
         regime = f"{load.regime}, graded" if self.share < 1.0 else "graded"
         return Workload(asks=asks, regime=regime, share=None, warm_up=load.warm_up, said=said)
 
+    def _changed(self, request: Request, count: Count, overhead: int) -> Request:
+        """A request that is not graded, as the levers change it."""
+        if self.change is None:
+            return request
+        before = parts_of_drawn(request)
+        after = self.change(before)
+        if after.pieces != before.pieces:
+            tokens = sum(count([after.text, *(m.content for m in after.before)])) + overhead
+            request = msgspec.structs.replace(request, prompt=after.text, prompt_tokens=tokens)
+        return msgspec.structs.replace(request, max_tokens=after.max_tokens)
+
     def _requests(self, first: int, count: Count, overhead: int, app: str) -> Iterator[Request]:
         wanted = (n for n in itertools.count() if self.item(n) is not None)
         while True:
             batch = [(n, item) for n in _first(wanted) if (item := self.item(n)) is not None]
-            parts = [self.change(item.parts) for _, item in batch]
+            parts = [self.change(i.parts) if self.change else i.parts for _, i in batch]
             texts = ["\n\n".join([*(m.content for m in p.before), p.text]) for p in parts]
             for (n, _), part, tokens in zip(batch, parts, count(texts), strict=True):
                 yield part.request(

@@ -12,6 +12,7 @@ from latok.analysis.capacity import Capacity
 from latok.analysis.compare import Compared, Comparison, Stretch, Verdict, compare
 from latok.analysis.point import Interval, Point
 from latok.quality.depth import DepthMap, depth_map
+from latok.quality.hits import Hits, Use, hits_of
 from latok.quality.identity import Identity, identity
 from latok.quality.items import Graded
 from latok.quality.verdict import Verdict as Quality
@@ -30,13 +31,15 @@ class Answers(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One setting: its levers, and of each round that counts the stretch and its point."""
+    """One setting: its levers, of each round that counts the stretch and its point, and where the
+    client keeps answers, what it did for each request."""
 
     name: str
     levers: Mapping[str, str]
     stretches: Sequence[Stretch]
     points: Sequence[Point]
     answers: Answers
+    uses: Sequence[Use] = ()
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,12 +72,14 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     deltas: dict[str, Delta]
     quality: Quality | None
     identity: Identity | None
+    hits: Hits | None = None
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """`deltas`, `quality` and `identity` are of all levers together against none; `alone`: each of
-    two by itself; `interactions`: by figure. `depths`: without and with, where and in how long a
-    document answers were found; None where nothing is known of it. `runs`: by setting, the first is
+    """`deltas`, `quality`, `identity` and `hits` (of a cache of answers) are of all levers together
+    against none; `alone`: each of two by itself; `interactions`: by figure. `depths`: without and
+    with, where and in how long a document answers were found; None where nothing is known of it.
+    `runs`: by setting, the first is
     "without"."""
 
     target: Target
@@ -93,6 +98,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     runs: tuple[tuple[str, ...], ...]
     depths: tuple[DepthMap, DepthMap] | None = None
+    hits: Hits | None = None
     schema: str = "latok.try/1"
 
 
@@ -124,6 +130,7 @@ def tried(
         deltas=whole.deltas,
         quality=whole.quality,
         identity=whole.identity,
+        hits=whole.hits,
         alone=tuple(settings[:-1]),
         interactions=_interactions(sides) if len(sides) == 4 else {},
         margin=margin,
@@ -147,6 +154,8 @@ def _setting(
     found = _compared(base, other, margin)
     deltas = {name: _delta(one) for name, one in found.metrics.items()}
     deltas |= _per_request(base.points, other.points, margin)
+    if other.uses:  # what never reached the target was in no cache of its own, which is no loss
+        deltas.pop("cached_tokens", None)
     if base.name in capacities and other.name in capacities:
         deltas["capacity"] = _capacity(capacities[base.name], capacities[other.name], margin)
     return Setting(
@@ -155,7 +164,13 @@ def _setting(
         deltas=deltas,
         quality=_quality(base.answers, other.answers, quality_margin, over),
         identity=_identity(base.answers, other.answers),
+        hits=_hits(other) if other.uses else None,
     )
+
+
+def _hits(side: Side) -> Hits:
+    likeness = side.levers.get("semantic_cache", "off")
+    return hits_of(side.uses, None if likeness == "off" else float(likeness))
 
 
 def _compared(base: Side, other: Side, margin: float) -> Comparison:

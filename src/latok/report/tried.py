@@ -11,7 +11,9 @@ from rich.text import Text
 
 from latok.analysis.compare import SHARES
 from latok.analysis.point import Interval
+from latok.analysis.stats import share_interval
 from latok.quality.distance import LENGTHS
+from latok.quality.hits import Hits
 from latok.quality.tried import Delta, Interaction, Setting, Tried
 from latok.quality.verdict import Verdict
 from latok.report.text import UNKNOWN, between, figure, milliseconds, printable, share
@@ -97,7 +99,7 @@ def _print_setting(setting: Setting, console: Console) -> None:
     console.print(table)
     console.print()
     console.print(Text(figures(setting, setting.deltas), style="bold"))
-    for sentence in quality_sentences(setting):
+    for sentence in (*hit_sentences(setting), *quality_sentences(setting)):
         console.print(Text(sentence))
 
 
@@ -126,6 +128,7 @@ def settings(found: Tried) -> list[Setting]:
         deltas=found.deltas,
         quality=found.quality,
         identity=found.identity,
+        hits=found.hits,
     )
     return [whole, *found.alone]
 
@@ -133,6 +136,8 @@ def settings(found: Tried) -> list[Setting]:
 def setting_rows(setting: Setting) -> list[Row]:
     """Every figure of a setting, that of the answers last."""
     rows = [row(name, delta) for name, delta in setting.deltas.items()]
+    if setting.hits is not None:
+        rows += _hit_rows(setting.hits)
     return rows if setting.quality is None else [*rows, _quality_row(setting.quality)]
 
 
@@ -151,6 +156,53 @@ def row(name: str, delta: Delta) -> Row:
     return Row(
         label, unit, without, with_, change, interval, SIGNS[delta.verdict], _more(delta.needed)
     )
+
+
+def _hit_rows(found: Hits) -> list[Row]:
+    """What a cache did; without it there is neither a hit nor a false one."""
+    shares: list[tuple[str, float, int, Interval]] = [
+        ("from the cache", found.hits, found.requests, found.ci95)
+    ]
+    if found.near_misses is not None:
+        near = found.near_misses * found.pairs
+        shares += [
+            ("false, of these", found.false, found.hits, found.false_ci95),
+            ("near misses hit", near, found.pairs, share_interval(near, found.pairs)),
+        ]
+    return [
+        Row(
+            name,
+            "",
+            share(0.0),
+            share(some / of) if of else UNKNOWN,
+            _points(some / of) if of else UNKNOWN,
+            _points(*interval) if of else "",
+            "",
+            "",
+        )
+        for name, some, of, interval in shares
+    ]
+
+
+def hit_sentences(setting: Setting) -> list[str]:
+    """Which requests a cache answered, at what cost, and what became of near misses."""
+    found = setting.hits
+    if found is None:
+        return []
+    if not found.hits or found.seconds is None:
+        return ["The cache answered nothing: nothing was asked twice, or answers are drawn."]
+    said = [
+        f"{found.hits:,} of {found.requests:,} requests were answered from the cache and never "
+        f"reached the target; their times are what the look-up took, "
+        f"{milliseconds(found.seconds)} ms (median). Each round begins with an empty cache."
+    ]
+    if found.near_misses is not None and found.paraphrases is not None:
+        said.append(
+            f"{found.borrowed:,} of them were the answer to another question, {found.false:,} a "
+            f"wrong one. Near misses are generated: {found.pairs} questions that are like another "
+            f"and are not the same; of as many paraphrases {share(found.paraphrases)} hit."
+        )
+    return said
 
 
 def _quality_row(found: Verdict) -> Row:

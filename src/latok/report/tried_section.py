@@ -113,7 +113,10 @@ def _view(setting: Setting, margin: float, draw: Drawing) -> SettingView:
         if quality
         else [],
         evidence=words.evidence(setting),
-        notes=quality.notes if quality else (),
+        notes=(
+            *(said.removesuffix(".") for said in words.hit_sentences(setting)),
+            *(quality.notes if quality else ()),
+        ),
     )
 
 

@@ -74,6 +74,7 @@ class Capture(msgspec.Struct, array_like=True, kw_only=True):
     connection: Connection = Connection()
     kernel_stamps: bool = True
     built: float | None = None
+    answered_by: int | None = None
 
     @property
     def reads(self) -> list[Read]:
@@ -189,6 +190,7 @@ def record_of(capture: Capture, dialect: Dialect, *, keep_text: bool = False) ->
         served=reply.served,
         fingerprint=reply.fingerprint,
         first_token=reply.first,
+        answered_by=capture.answered_by,
         chunks=chunks,
     )
 

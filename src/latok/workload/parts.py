@@ -7,12 +7,14 @@ question, what is the same for all requests, what is data. Levers that act on re
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
 
 from latok.records import Message, Request
 
+_ASKED = 16  # words at the end of a drawn prompt that stand for its question
 PieceKind = Literal["instruction", "example", "context", "file", "data", "question"]
 
 
@@ -30,7 +32,8 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked last is its `pieces` in their order; `before` is what was said until then."""
+    """What is asked last is its `pieces` in their order; `before` is what was said until then,
+    worked questions first."""
 
     pieces: tuple[Piece, ...]
     max_tokens: int
@@ -60,3 +63,18 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
             top_logprobs=top_logprobs,
             may_stop=True,
         )
+
+
+def parts_of_drawn(request: Request) -> Parts:
+    """What was drawn for an app, as far as that has parts: of a document the last words are the
+    question and all above them its context; of any other app the whole is the question."""
+    question, context = request.prompt, tuple[Piece, ...]()
+    if request.app == "document":
+        words = re.findall(r"\s*\S+", request.prompt)
+        above, question = "".join(words[:-_ASKED]), "".join(words[-_ASKED:])
+        context = (Piece("context", above),) if above else ()
+    return Parts(
+        pieces=(*context, Piece("question", question)),
+        max_tokens=request.max_tokens,
+        before=request.before,
+    )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from latok.quality.task import Made, Task
-from latok.quality.tasks.words import CITIES, JOBS, NAMES, OBJECTS, shown
+from latok.quality.tasks.words import CITIES, JOBS, NAMES, OBJECTS, shown, spoken
 from latok.workload.parts import Parts, Piece
 
 
@@ -218,7 +218,7 @@ def _pass_on(rng: random.Random, size: int) -> Made:
             *shown([(_then(_FOUND, "delete_file", "file_id"), _call("delete_file", _FILE))]),
             *shown([("Print the page of Hugo.", _call("find_page", {"author": "Hugo"}))]),
             *shown([(_then(_SEEN, "print_page", "page_id"), _call("print_page", _PAGE))]),
-            *shown([(ask.format(person), _call(first, {by: person}))]),
+            *spoken([(ask.format(person), _call(first, {by: person}))]),
         ),
         pieces=(
             Piece("data", f"Result: {json.dumps(result)}"),

@@ -19,6 +19,7 @@ from latok.quality.tasks.words import (
     THINGS,
     plural,
     shown,
+    spoken,
 )
 from latok.workload.parts import Parts, Piece
 
@@ -276,7 +277,7 @@ def _remember(rng: random.Random, size: int) -> Made:
     pairs += [(_FACTS[other][2], f"{_yours(told_too)}.")]
     pairs += rng.sample(_FILLERS, min(size, len(_FILLERS)))
     parts = Parts(
-        before=shown(pairs), pieces=(Piece("question", _FACTS[family][2]),), max_tokens=16
+        before=spoken(pairs), pieces=(Piece("question", _FACTS[family][2]),), max_tokens=16
     )
     return Made(parts, "contains", value, family)
 

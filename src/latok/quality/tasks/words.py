@@ -58,10 +58,15 @@ def plural(word: str) -> str:
 def shown(pairs: Iterable[tuple[str, str]]) -> tuple[Message, ...]:
     """Worked questions as turns that came before: to a model that was tuned to chat, examples
     inside one text are a text to comment on (SmolLM2-135M-Instruct: 0 of 24 right in ten tasks)."""
+    return spoken(pairs, examples=True)
+
+
+def spoken(pairs: Iterable[tuple[str, str]], *, examples: bool = False) -> tuple[Message, ...]:
+    """Turns of a conversation, which the question needs unless they are `examples`."""
     return tuple(
-        message
+        Message(role, text, examples)
         for ask, answer in pairs
-        for message in (Message("user", ask), Message("assistant", answer))
+        for role, text in (("user", ask), ("assistant", answer))
     )
 
 
