@@ -23,11 +23,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from latok.analysis.cost import dollars
+from latok.load.allowance import Allowance
 from latok.load.connection import State, Stream, Way, refused
 from latok.load.plan import Driven, Following, Later, Plan, Prepared, Progress
 from latok.load.socket import READ_SIZE, opened, receive, tls_context
-from latok.records import Closed, Connection, Failure, Request
+from latok.records import Closed, Connection, Failure
 from latok.wire.capture import READ_HEAD, Capture, pack_read, retry_after
 from latok.wire.http1 import ProtocolError, may_end
 
@@ -75,9 +75,7 @@ class Driver:
         self._slots = plan.mine(load.concurrency) if isinstance(load, Closed) else 0
         self._warm_up = max(plan.mine(plan.warm_up), min(plan.warm_up, 1))
         self._wanted = None if wanted is None else max(plan.mine(wanted), 1)
-        self._most_requests = plan.most_requests and plan.mine(plan.most_requests)
-        self._most_tokens = plan.most_tokens and plan.mine(plan.most_tokens)
-        self._usd = 0.0
+        self._allowance = Allowance(plan)
         self._released = plan.parts == 1
         self._slots_due: list[tuple[float, int]] = []  # closed loop: when which slot may send
         self._slot_of: dict[int, int] = {}  # request id → slot
@@ -92,7 +90,7 @@ class Driver:
         self._window_sent = 0
         self._window_left: set[int] = set()
         self._window_cpu = 0.0
-        self._sent = self._over = self._failed = self._reads = self._tokens = 0
+        self._sent = self._over = self._failed = self._reads = 0
         self._failed_in_a_row = 0
         self._exhausted = False  # there is nothing more to ask
         self._enough = False  # what was asked is known
@@ -315,13 +313,12 @@ class Driver:
     def _ask(self, due: float, slot: int | None, prepared: Prepared | None = None) -> None:
         """Sends a request, by default the next, on a free connection, or opens one for it."""
         prepared = prepared or next(self._supply, None)
-        if prepared is None or self._forbidden(prepared.request):
-            self._exhausted = True
+        why = "" if prepared is None else self._allowance.refuses(prepared.request)
+        if prepared is None or why:
+            self._exhausted, self._why = True, why or self._why
             return
         request = prepared.request
-        self._tokens += request.prompt_tokens + request.max_tokens
-        if self._plan.spending is not None:
-            self._usd += self._plan.spending.of(request)
+        self._allowance.take(request)
         if slot is not None:
             self._slot_of[request.id] = slot
         if self._window_sent == self._wanted:  # this one is only there to hold the load
@@ -359,26 +356,6 @@ class Driver:
                 stream.capture, stream.data = capture, data
                 if stream.state is State.IDLE:
                     self._send(stream)
-
-    def _forbidden(self, request: Request) -> bool:
-        """Whether this request would be more than may be asked."""
-        tokens = self._tokens + request.prompt_tokens + request.max_tokens
-        if self._most_requests is not None and self._sent >= self._most_requests:
-            self._why = f"{self._sent} requests were sent, as many as allowed"
-        elif self._most_tokens is not None and tokens > self._most_tokens:
-            self._why = f"{self._tokens} tokens were asked for; the next would be too many"
-        elif self._too_dear(request):
-            spent = dollars(self._usd)
-            self._why = f"the next request might pass --max-cost (up to {spent} is spent here)"
-        else:
-            return False
-        return True
-
-    def _too_dear(self, request: Request) -> bool:
-        spending = self._plan.spending
-        if spending is None:
-            return False
-        return self._usd + spending.of(request) > spending.most_usd / self._plan.parts
 
     def _free_stream(self) -> Stream | None:
         now = self._clock()
