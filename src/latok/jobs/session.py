@@ -23,6 +23,7 @@ from latok.engines.table import ENGINES, parse_levers
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.graded import own_items
+from latok.jobs.judged import Judge, judge_named
 from latok.jobs.prices import ESTIMATED, in_force
 from latok.load.energy import Meter, meters_here, prometheus_meter
 from latok.load.plan import Prepared
@@ -49,7 +50,8 @@ _PROBE = Request(id=0, prompt="Say hello in one word.", prompt_tokens=6, max_tok
 class Session:
     """A target that answers. `overhead`: prompt tokens that it adds to a text by itself.
     `counters`: the path of its page of counters, empty where it has none. `body`, `stream` and
-    `effort`: how it is asked (`latok.wire.talk.Talk`)."""
+    `effort`: how it is asked (`latok.wire.talk.Talk`). `judge`: who grades the items that ask for
+    one."""
 
     target: Target
     found: Found
@@ -67,6 +69,7 @@ class Session:
     prompts: Sequence[Counted] = ()
     stream: bool = True
     effort: str | None = None
+    judge: Judge | None = None
 
     def fit(self, app: App, scale: float | None) -> tuple[App, str]:
         """The app as this target can bear it, and a sentence if that is not as it is defined."""
@@ -180,8 +183,9 @@ def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> 
     levers: Mapping[str, Any] = {}
     trace, brought = _brought(asked)  # a wrong file, before an engine starts
     if asked.items is not None:
-        own_items(asked.items)
+        own_items(asked.items, judge=asked.judge)
     with ExitStack() as stack:
+        judge = stack.enter_context(judge_named(asked, say))
         if word in ENGINES:
             turned = parse_levers(word, _pairs(asked.levers))
             in_force(asked, word, "")  # what is wrong, before an engine starts
@@ -236,6 +240,7 @@ def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> 
             prices=known.prices,
             meters=meters,
             counters=metrics_path(found.site),
+            judge=judge,
         )
 
 

@@ -24,11 +24,12 @@ from latok.jobs.experiment import Experiment
 from latok.jobs.graded import suite_asked
 from latok.jobs.map import Watcher
 from latok.jobs.measure import Held, failed, hold_point
-from latok.jobs.runs import TRIED, opened_run, read_graded, write_beside
+from latok.jobs.runs import TRIED, opened_run, read_graded, read_judged, write_beside
 from latok.jobs.session import EMBEDDED, Session, command_line, new_folder, opened
 from latok.jobs.turned import Turned, turned
 from latok.jobs.waves import Waves, in_waves
 from latok.quality.items import Graded
+from latok.quality.judge import Judgement, judging, judging_line
 from latok.quality.suite import Exam
 from latok.quality.tried import Answers, Side, Tried, tried
 from latok.records import Closed, Usage
@@ -178,6 +179,7 @@ class _Rounds:
         self._load = Closed(asked.concurrency)
         self._requests = 2 * asked.concurrency  # of a round and a setting
         self._notes: list[str] = []
+        self._judged: list[Judgement] = []
         self._spent = fitting.spent
 
     def warm_up(self) -> None:
@@ -254,7 +256,9 @@ class _Rounds:
             change=arm.setting.change(arm.session.count),
             top_logprobs=_LIKELIEST if LOGPROBS in arm.session.found.accepts else 0,
         )
-        return self._waves(arm, exam) if arm.setting.part_tokens else self._hold(arm, exam, number)
+        turn = self._waves(arm, exam) if arm.setting.part_tokens else self._hold(arm, exam, number)
+        self._judged += read_judged(Path(turn.point.run))
+        return turn
 
     def _waves(self, arm: _Arm, exam: Exam) -> _Turn:
         """A turn whose items are each asked in two waves."""
@@ -343,6 +347,8 @@ class _Rounds:
         """Of the rounds so far. Raises InvalidError where none could be trusted."""
         if len(self._arms[0].stretches) < 2:
             raise InvalidError("; ".join(self._notes) or "fewer than two rounds were measured")
+        use = judging(self._judged)
+        judge = [] if use is None else [f"the {judging_line(use)}"]
         return tried(
             [arm.side for arm in self._arms],
             target=self._arms[0].session.target,
@@ -352,6 +358,6 @@ class _Rounds:
             quality_margin=self._asked.quality_margin,
             capacities=capacities,
             over=over,
-            notes=tuple(dict.fromkeys(self._notes)),
+            notes=(*dict.fromkeys(self._notes), *judge),
             command=command_line(),
         )
