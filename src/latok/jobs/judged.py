@@ -42,13 +42,15 @@ class Answered(NamedTuple):
 
 
 class Judge:
-    """Grades answers, each by itself; `name`: its model and where that is."""
+    """Grades answers, each by itself; `name`: its model and where that is. The same answer to the
+    same item is graded once: so it costs once, and gets no two grades."""
 
     def __init__(self, name: str, asking: Asking, prices: Prices | None) -> None:
         self.name = name
         self._asking = asking
         self._prices = prices
         self._gone = ""  # why it does not answer any more
+        self._known: dict[tuple[str, str], Judgement] = {}
 
     def judged(
         self, answers: Sequence[Answered], stopped: Callable[[], bool] = lambda: False
@@ -62,6 +64,15 @@ class Judge:
         said = Judgement(
             judge=self.name, item=answered.item.id, request=answered.request, score=None
         )
+        known = self._known.get((answered.item.id, answered.text))
+        if known is not None:
+            return replace(
+                known,
+                request=answered.request,
+                input_tokens=0,
+                output_tokens=0,
+                usd=known.usd and 0.0,
+            )
         why = _STOPPED if stopped() else self._gone
         if why:
             return replace(said, why=why, usd=0.0)
@@ -73,7 +84,7 @@ class Judge:
             return replace(said, why=self._gone)
         usage, text = reply.usage or Usage(), "".join(reply.text)
         score = verdict(text)
-        return replace(
+        found = replace(
             said,
             score=score,
             reply=text,
@@ -82,6 +93,8 @@ class Judge:
             output_tokens=usage.completion_tokens,
             usd=self._usd(usage),
         )
+        self._known[answered.item.id, answered.text] = found
+        return found
 
     def _usd(self, usage: Usage) -> float | None:
         asked, said = usage.prompt_tokens, usage.completion_tokens
