@@ -9,7 +9,7 @@ import msgspec
 
 from latok.analysis.metrics import cut_short, output_tokens
 from latok.errors import TargetError, UsageError
-from latok.jobs.benchmarks import BENCHMARKS
+from latok.jobs.benchmarks import BENCHMARKS, benchmark
 from latok.jobs.experiment import Experiment
 from latok.jobs.judged import Answered, Judge
 from latok.jobs.runs import GRADED, JUDGED, write_beside
@@ -25,27 +25,27 @@ from latok.sandbox import run as run_code
 def suite_asked(asked: Experiment, app: str) -> Suite | None:
     """What shall be graded; None where nothing shall. Raises UsageError."""
     if asked.items is not None:
-        return Suite(own=own_items(asked.items, judge=asked.judge))
+        return Suite(own=own_items(asked.items, asked))
     return suite_of(app, asked.seed, asked.item_size) if asked.graded is not None else None
 
 
-def own_items(word: str, *, judge: str | None = None) -> tuple[Item, ...]:
+def own_items(word: str, asked: Experiment) -> tuple[Item, ...]:
     """The items of a benchmark of that name, or of a file. Raises UsageError, also where they need
-    a `judge` and none was named, or the other way round."""
-    items = _items_of(word)
+    a judge and none was named, or the other way round."""
+    items = _items_of(word, asked.seed)
     judged = next((item.id for item in items if item.scorer == JUDGE), None)
-    if judged is not None and judge is None:
+    if judged is not None and asked.judge is None:
         raise UsageError(
             f"--items {word}: {judged} is graded by a judge; name one with --judge URL"
         )
-    if judged is None and judge is not None:
+    if judged is None and asked.judge is not None:
         raise UsageError(f"--judge would have nothing to do: no item of {word} has scorer judge")
     return items
 
 
-def _items_of(word: str) -> tuple[Item, ...]:
-    if word in BENCHMARKS:
-        return tuple(BENCHMARKS[word]())
+def _items_of(word: str, seed: int) -> tuple[Item, ...]:
+    if (known := benchmark(word, seed)) is not None:
+        return tuple(known)
     try:
         content = Path(word).read_bytes()
     except OSError as why:

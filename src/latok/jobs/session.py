@@ -183,7 +183,7 @@ def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> 
     levers: Mapping[str, Any] = {}
     trace, brought = _brought(asked)  # a wrong file, before an engine starts
     if asked.items is not None:
-        own_items(asked.items, judge=asked.judge)
+        own_items(asked.items, asked)
     with ExitStack() as stack:
         judge = stack.enter_context(judge_named(asked, say))
         if word in ENGINES:
