@@ -47,7 +47,7 @@ def test_a_number_that_an_engine_chose_itself_is_left_alone() -> None:
 
 
 def test_what_to_expect_is_said_with_who_says_it() -> None:
-    assert "2.5 times" in expected("speculation=prompt_lookup")
+    assert "2.3 times" in expected("speculation=prompt_lookup")
     assert "measured" in expected("speculation=prompt_lookup")
     assert expected("") == ""
 
