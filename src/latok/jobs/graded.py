@@ -17,19 +17,26 @@ from latok.quality.given import given_items
 from latok.quality.items import Graded, Item
 from latok.quality.judge import JUDGE, Judgement
 from latok.quality.score import score
-from latok.quality.suite import Exam, Suite, suite_of
+from latok.quality.suite import Exam, Suite, suite_of, suite_of_task
+from latok.quality.tasks import TASKS
 from latok.records import Record
 from latok.sandbox import run as run_code
 
 
 def suite_asked(asked: Experiment, app: str) -> Suite | None:
     """What shall be graded; None where nothing shall. Raises UsageError."""
+    if asked.items in TASKS:
+        if asked.judge is not None:
+            raise UsageError(f"--judge would have nothing to do: {asked.items} is graded by a rule")
+        return suite_of_task(TASKS[asked.items], asked.seed, asked.item_size)
     if asked.items is not None:
-        return Suite(own=own_items(asked.items, asked))
+        if asked.item_size is not None:
+            raise UsageError(f"--item-size is of our tasks; the items of {asked.items} have theirs")
+        return Suite(own=_own_items(asked.items, asked))
     return suite_of(app, asked.seed, asked.item_size) if asked.graded is not None else None
 
 
-def own_items(word: str, asked: Experiment) -> tuple[Item, ...]:
+def _own_items(word: str, asked: Experiment) -> tuple[Item, ...]:
     """The items of a benchmark of that name, or of a file. Raises UsageError, also where they need
     a judge and none was named, or the other way round."""
     items = _items_of(word, asked.seed)
@@ -50,8 +57,8 @@ def _items_of(word: str, seed: int) -> tuple[Item, ...]:
         content = Path(word).read_bytes()
     except OSError as why:
         raise UsageError(
-            f"--items: cannot read {word}: {why.strerror}; without a file there is "
-            f"{', '.join(BENCHMARKS)}"
+            f"--items: cannot read {word}: {why.strerror}; without a file there are "
+            f"{', '.join(BENCHMARKS)}, and our tasks {', '.join(TASKS)}"
         ) from None
     return tuple(given_items(content, Path(word).name))
 

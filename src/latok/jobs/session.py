@@ -22,7 +22,7 @@ from latok.engines.launch import launched
 from latok.engines.table import ENGINES, parse_levers
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
-from latok.jobs.graded import own_items
+from latok.jobs.graded import suite_asked
 from latok.jobs.judged import Judge, judge_named
 from latok.jobs.prices import ESTIMATED, in_force
 from latok.load.energy import Meter, meters_here, prometheus_meter
@@ -183,7 +183,7 @@ def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> 
     levers: Mapping[str, Any] = {}
     trace, brought = _brought(asked)  # a wrong file, before an engine starts
     if asked.items is not None:
-        own_items(asked.items, asked)
+        suite_asked(asked, asked.app)
     with ExitStack() as stack:
         judge = stack.enter_context(judge_named(asked, say))
         if word in ENGINES:
