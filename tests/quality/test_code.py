@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import msgspec
 import pytest
@@ -88,6 +89,13 @@ def test_files_are_as_long_as_asked_and_the_number_stands_in_one_of_them(size: i
         assert [piece.name for piece in holding] == ["settings.py"]
         for piece in item.parts.of("file"):
             ast.parse(piece.text)
+
+
+def test_the_smallest_files_hold_no_other_number_and_larger_ones_do() -> None:
+    for size, n in ((60, 1), (100, 2)):
+        for number in range(20):
+            files = "\n".join(p.text for p in OF["across"].item(0, number, size).parts.of("file"))
+            assert len(re.findall(r"\b\d{4}\b", files)) == n
 
 
 def test_code_context_keeps_what_the_question_across_files_needs() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from latok.engines.table import ENGINES, EngineLever, parse_levers
+from latok.engines.table import ENGINES, EngineLever, effective, parse_levers
 from latok.errors import UsageError
 from latok.jobs.session import Session
 from latok.levers.requests import MAP_REDUCE, REQUEST_LEVERS, Change, Count, change
@@ -53,7 +53,8 @@ class Turned:
 
 
 def turned(target: str, words: Sequence[str]) -> list[Turned]:
-    """Without first, all together last; of two levers each by itself between them.
+    """Without first, all together last; of two levers each by itself between them, but for one that
+    acts only together with the other.
 
     A word is `lever=value`, or `lever=from..to` where "without" shall not be the default. Raises
     UsageError for what the target has not, and for what is so already.
@@ -65,10 +66,22 @@ def turned(target: str, words: Sequence[str]) -> list[Turned]:
     if len(set(names)) < len(names):
         raise UsageError("a lever is named twice")
     every = frozenset(names)
-    settings = [frozenset[str](), every]
+    settings = [_setting(target, pairs, on) for on in (frozenset[str](), every)]
     if len(pairs) == 2:
-        settings[1:1] = [frozenset([name]) for name in names]
-    return [_setting(target, pairs, on) for on in settings]
+        alone = [_setting(target, pairs, frozenset([name])) for name in names]
+        settings[1:1] = [each for each in alone if _acts(target, each)]
+    return settings
+
+
+def _acts(target: str, setting: Turned) -> bool:
+    if target not in ENGINES:
+        return True
+    words = dict(word.split("=", 1) for word in setting.engine)
+    try:
+        effective(target, parse_levers(target, words))
+    except UsageError:
+        return False
+    return True
 
 
 def _pair(target: str, word: str) -> tuple[str, str | None, str]:
