@@ -1,6 +1,6 @@
 """What prompt lookup wins alone, and why its texts are not always those without it.
 
-    python benchmarks/prompt_lookup.py [--items 4] [--seed 101] [--tokens 60]
+    python benchmarks/prompt_lookup.py [--items 3] [--seed 101] [--tokens 60]
 
 The embedded model in OpenVINO GenAI's pipeline, one request at a time, greedy, without our server.
 First the task `edit`, whose answers repeat their prompts: tokens in a step and how many times as
@@ -51,7 +51,7 @@ class Said(NamedTuple):
 
 def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    asked.add_argument("--items", type=int, default=4, help="of each task")
+    asked.add_argument("--items", type=int, default=3, help="of each task")
     asked.add_argument("--seed", type=int, default=101)
     asked.add_argument("--tokens", type=int, default=60, help="of an answer that is compared")
     options = asked.parse_args()

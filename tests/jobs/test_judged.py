@@ -6,17 +6,22 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from latok.analysis.point import Point
+from latok.engines.launch import launched
 from latok.errors import TargetError, UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.judged import Answered, judge_named
 from latok.jobs.measure import measure
 from latok.jobs.runs import read_graded, read_judged, read_point, read_run
 from latok.jobs.try_ import try_
+from latok.load.asking import asking
 from latok.load.golden import golden
+from latok.load.probe import find, model_at, site
 from latok.quality.given import given_items
+from latok.quality.judge import asked_of_judge
 from tests.golden.judging import KEY
 
 
@@ -147,3 +152,19 @@ def test_a_judge_is_there_where_items_need_one_and_nowhere_else(url: str, tmp_pa
         measure(Experiment(targets=(url,), items=ruled, judge=url))
     with pytest.raises(TargetError, match="cannot reach"):
         measured(url, tmp_path, ("right",), judge="http://127.0.0.1:1")
+
+
+@pytest.mark.engine
+def test_a_real_model_takes_a_judges_question_and_its_tokens_are_counted() -> None:
+    """Whether so small a model keeps to the form is not for us to say; it is stopped early."""
+    (item,) = given_items(b'{"prompt": "Say yes", "answer": "x", "scorer": "judge"}', "own.jsonl")
+    request = msgspec.structs.replace(asked_of_judge(item, "yes", 0), max_tokens=16)
+    with launched("openvino", {}, say=lambda _: None) as running:
+        found = find(site(running.url), request, model=model_at(site(running.url)))
+        with asking(found) as questions:
+            reply = questions.ask(request)
+    assert "".join(reply.text)
+    assert reply.usage is not None
+    assert reply.usage.prompt_tokens is not None
+    assert reply.usage.prompt_tokens > 100
+    assert reply.usage.completion_tokens in range(1, 17)

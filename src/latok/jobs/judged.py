@@ -125,7 +125,7 @@ def judge_named(asked: Experiment, say: Callable[[str], None]) -> Iterator[Judge
     model = named or model_at(where)
     bare = Experiment()  # the prices that were given are the target's
     prices = in_force(bare, where.url, model).prices
-    found = find(where, asked_of_judge(_TRIAL, _ANSWER, 0), model=model)
+    found = find(where, _TRIAL.parts.request(0, 8), model=model)
     with asking(found) as questions:
         judge = Judge(f"{model} at {where.url}", questions, prices)
         (first,) = judge.judged([Answered(_TRIAL, 0, _ANSWER)])
