@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from latok.load.golden import HEAD, NOT_FOUND, TAIL, Asked, Step, chunked, event, response
 
 KEY = "judge-key"
-WAIT = 0.2  # of which 2 % are more than a busy machine's own error
+WAIT = 0.5  # of which 2 % are more than a busy machine's own error
 REPLIES = {
     "right": "It says all.\n\nGRADE: C (correct)",
     "half": "**GRADE: P**",

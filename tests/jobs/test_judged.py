@@ -47,6 +47,7 @@ def measured(
         items=items(folder, words),
         runs=str(folder),
         requests=len(words) + 1,
+        concurrency=4,
         **{"judge": url, **more},  # type: ignore[arg-type]
     )
     found, _ = measure(asked, say=said.append)

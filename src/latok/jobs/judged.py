@@ -21,6 +21,7 @@ from latok.records import Hosted, Prices, Usage
 from latok.workload.parts import Parts, Piece
 
 _AT_ONCE = 8  # answers that it grades at a time
+_FAILURES = 3  # one after the other: then it is gone; one alone may be of the answer that it read
 _STOPPED = "it was not asked: interrupted"
 _TRIAL = Item(
     id="trial",
@@ -49,14 +50,14 @@ class Judge:
         self.name = name
         self._asking = asking
         self._prices = prices
-        self._gone = ""  # why it does not answer any more
+        self._failures: list[str] = []  # since it answered last
         self._known: dict[tuple[str, str], Judgement] = {}
 
     def judged(
         self, answers: Sequence[Answered], stopped: Callable[[], bool] = lambda: False
     ) -> list[Judgement]:
-        """One judgement for each, in their order. Once `stopped`, or once no answer came though it
-        was asked again, nothing more is asked, and what is left has no grade."""
+        """One judgement for each, in their order. Once `stopped`, or once it failed to answer
+        several times in a row, nothing more is asked, and what is left has no grade."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(lambda each: self._judged(each, stopped), answers))
 
@@ -73,15 +74,18 @@ class Judge:
                 output_tokens=0,
                 usd=known.usd and 0.0,
             )
-        why = _STOPPED if stopped() else self._gone
-        if why:
-            return replace(said, why=why, usd=0.0)
+        if stopped():
+            return replace(said, why=_STOPPED, usd=0.0)
+        if len(self._failures) >= _FAILURES:
+            return replace(said, why=self._failures[-1], usd=0.0)
         request = asked_of_judge(answered.item, answered.text, answered.request)
         try:
             reply = self._asking.ask(request)
         except TargetError as failed:
-            self._gone = f"it did not answer: {failed}"
-            return replace(said, why=self._gone)
+            why = f"it did not answer: {failed}"
+            self._failures.append(why)
+            return replace(said, why=why)
+        self._failures.clear()
         usage, text = reply.usage or Usage(), "".join(reply.text)
         score = verdict(text)
         found = replace(

@@ -30,17 +30,18 @@ class Asking:
         """The whole answer. Raises TargetError if none comes, or the server breaks it off."""
         found = self._found
         body = found.dialect.body(request, found.model, found.accepts)
-        for pause in (*_PAUSES, None):
-            answer = heard(self._talk, found.site, found.dialect, body)
-            if answer.reply is not None:
-                if answer.reply.error is not None:
-                    raise TargetError(answer.reply.error.text)
-                return answer.reply
-            if answer.status not in _BUSY or pause is None:
+        answer = heard(self._talk, found.site, found.dialect, body)
+        for pause in _PAUSES:
+            if answer.status not in _BUSY:
                 break
             named = answer.headers.get("retry-after", "")
-            time.sleep(min(float(named), _LONGEST) if named.isdigit() else pause)
-        raise TargetError(f"HTTP {answer.status} {answer.said}".strip())
+            time.sleep(min(float(named), _LONGEST) if named.isdecimal() else pause)
+            answer = heard(self._talk, found.site, found.dialect, body)
+        if answer.reply is None:
+            raise TargetError(f"HTTP {answer.status} {answer.said}".strip())
+        if answer.reply.error is not None:
+            raise TargetError(answer.reply.error.text)
+        return answer.reply
 
 
 @contextmanager
