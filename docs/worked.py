@@ -221,7 +221,7 @@ PAGES = (
             Step(
                 "**Prompt lookup.** Edits repeat most of what they were given, so guesses from the "
                 "prompt are often right, and the answer is the same.",
-                "latok try speculation=prompt_lookup --app code --item-size 8 -c 1 --graded 100% "
+                "latok try speculation=prompt_lookup --app code --items edit -c 1 --graded 100% "
                 "--budget 80s",
             ),
             Step(

@@ -54,6 +54,10 @@ def test_a_wrong_word_is_named_with_what_would_be_right(
 
 def test_levers_that_exclude_each_other_are_an_error_and_defaults_give_way() -> None:
     assert effective("openvino", {"cache_eviction": 512})["prefix_cache"] is False
+    guessing = {"draft_tokens": 16, "speculation": "prompt_lookup"}
+    assert effective("openvino", guessing)["draft_tokens"] == 16
+    with pytest.raises(UsageError, match="draft_tokens needs speculation"):
+        effective("openvino", {"draft_tokens": 16})
     with pytest.raises(UsageError, match="exclude each other"):
         effective("openvino", {"cache_eviction": 512, "prefix_cache": True})
     with pytest.raises(UsageError, match="batch_limit=64 needs step_tokens of at least 64, not 32"):

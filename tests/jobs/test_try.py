@@ -120,6 +120,12 @@ def test_two_levers_make_four_settings_and_three_make_two() -> None:
     assert len(three) == 2
 
 
+def test_a_lever_that_acts_only_with_another_is_not_tried_alone() -> None:
+    words = ["speculation=prompt_lookup", "draft_tokens=16"]
+    names = [each.name for each in turned("openvino", words)]
+    assert names == ["without", words[0], " ".join(words)]
+
+
 def test_a_lever_of_an_engine_is_refused_for_a_url() -> None:
     with pytest.raises(UsageError, match="not of a URL"):
         turned("http://127.0.0.1:1", ["threads=2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import msgspec
 import pytest
@@ -53,11 +54,22 @@ def test_bodies_come_from_thirty_templates_and_the_examples_pass_only_their_own_
     assert score(item, "def upper(text): return text.lower()", run) == 0
 
 
-def test_code_that_is_repeated_unchanged_is_wrong() -> None:
+def test_a_file_that_is_repeated_unchanged_is_wrong() -> None:
     for number in range(40):
         item = OF["edit"].item(0, number)
-        (file,) = item.parts.of("file")
-        assert score(item, file.text) == 0
+        for message in item.parts.before[1::2]:
+            assert score(item, message.content) == 0
+
+
+@pytest.mark.parametrize("size", [70, 140])
+def test_an_edit_is_as_long_as_asked_and_stands_but_for_a_number_in_its_prompt(size: int) -> None:
+    for number in range(20):
+        item = OF["edit"].item(0, number, size)
+        assert estimate([item.answer])[0] == pytest.approx(size + 10, rel=0.25)
+        assert item.parts.max_tokens > estimate([item.answer])[0]
+        number_line, _, rest = item.answer.partition("\n")
+        assert all(message.content.endswith(rest) for message in item.parts.before[:2])
+        assert number_line.removeprefix("LIMIT = ") in item.parts.text
 
 
 def test_layout_and_quotes_do_not_count_and_nothing_is_run() -> None:
@@ -77,6 +89,13 @@ def test_files_are_as_long_as_asked_and_the_number_stands_in_one_of_them(size: i
         assert [piece.name for piece in holding] == ["settings.py"]
         for piece in item.parts.of("file"):
             ast.parse(piece.text)
+
+
+def test_the_smallest_files_hold_no_other_number_and_larger_ones_do() -> None:
+    for size, n in ((60, 1), (100, 2)):
+        for number in range(20):
+            files = "\n".join(p.text for p in OF["across"].item(0, number, size).parts.of("file"))
+            assert len(re.findall(r"\b\d{4}\b", files)) == n
 
 
 def test_code_context_keeps_what_the_question_across_files_needs() -> None:

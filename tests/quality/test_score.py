@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latok.errors import TargetError, UsageError
+from latok.errors import UsageError
 from latok.quality.items import Item
-from latok.quality.score import READ, SCORERS, code_in, pattern, score, verdict
+from latok.quality.score import READ, SCORERS, code_in, pattern, score
 from latok.workload.parts import Parts, Piece
 
 ANSWERS = {
@@ -99,22 +99,6 @@ def test_code_is_run_between_what_stands_around_it_and_never_by_us():
     with pytest.raises(UsageError, match="running code"):
         score(code, "x = 1")
     assert code_in("x = 1") == "x = 1"
-
-
-def test_a_judge_sees_question_reference_and_answer_and_its_last_grade_counts():
-    asked = []
-
-    def judge(prompt):
-        asked.append(prompt)
-        return "At first GRADE: C, but\nGRADE: P"
-
-    assert score(item("judge", "in Paris"), "in Rome", judge=judge) == 0.5
-    assert all(text in asked[0] for text in ("Where?", "in Paris", "in Rome"))
-    assert verdict("no idea") is None
-    with pytest.raises(TargetError, match="no grade"):
-        score(item("judge", "x"), "y", judge=lambda prompt: "hm")
-    with pytest.raises(UsageError, match="judge"):
-        score(item("judge", "x"), "y")
 
 
 def test_an_unknown_scorer_is_said():

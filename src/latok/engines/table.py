@@ -170,7 +170,12 @@ _OPENVINO = (
         name="speculation",
         default="off",
         choices=("off", "prompt_lookup"),
-        remark="5 tokens that followed the last 3 in the prompt",
+        remark="what followed the last 3 tokens in the prompt",
+    ),
+    EngineLever(
+        name="draft_tokens",
+        default=5,
+        remark="needs speculation=prompt_lookup; 16 are better for edits, one user at a time",
     ),
     _MODEL,
     EngineLever(
@@ -338,6 +343,11 @@ def effective(engine: str, levers: Mapping[str, Any]) -> dict[str, Any]:
             if levers.get("prefix_cache"):
                 raise UsageError("cache_eviction and prefix_cache exclude each other")
             values["prefix_cache"] = False
+        turned = values["draft_tokens"] != ENGINES[engine].defaults["draft_tokens"]
+        if turned and values["speculation"] == "off":
+            raise UsageError(
+                "draft_tokens needs speculation=prompt_lookup: else nothing is guessed"
+            )
         if values["batch_limit"] > values["step_tokens"]:
             limit, tokens = values["batch_limit"], values["step_tokens"]
             raise UsageError(

@@ -72,8 +72,10 @@ class Experiment:
     each, which are tried beside the target as it is, or `auto`.
     `prompts` and `trace` are files; `cache` is the regime; `cancel` says which clients go away;
     `repeats`: the share of the requests that were asked before.
-    `graded`: the share of the requests that are graded items, of the app's tasks or those in the
-    file `items`; `item_size`: how large the tasks' items are, for documents in tokens.
+    `graded`: the share of the requests that are graded items, of the app's tasks or what `items`
+    names: a file, a benchmark, one task; `item_size`: how large the tasks' items are, for documents
+    in tokens. `judge`: `URL#MODEL` of the model that grades items whose scorer is judge (without
+    `#MODEL` the first that is listed); `judge_key_env`: the environment variable with its key.
     `max_requests`, `max_tokens_spent` (asked of prompts and answers) and `max_cost` (US dollars)
     hold for the whole command. `price_per_hour`: dollars for own hardware; `price`: of a hosted
     model (`latok.analysis.cost.parse_price`); `energy_metric`: `URL#METRIC` of a Prometheus page.
@@ -97,6 +99,8 @@ class Experiment:
     graded: float | None = None
     items: str | None = None
     item_size: int | None = None
+    judge: str | None = None
+    judge_key_env: str | None = None
     scale: float | None = None
     seed: int = 0
     concurrency: int | None = None
@@ -175,7 +179,8 @@ class Experiment:
             "cache": ("turns", "prefix"),
             "repeats": ("trace", "cache"),
             "graded": ("trace", "prompts", "turns"),
-            "items": ("trace", "prompts", "turns", "item_size"),
+            "items": ("trace", "prompts", "turns"),
+            "judge": ("max_cost",),  # which could not hold for what a judge costs
         }
         for one, others in excluded.items():
             for other in others:
@@ -184,6 +189,12 @@ class Experiment:
                     raise UsageError(f"{' and '.join(flags)} exclude each other")
         if self.think is not None and self.turns is None and not self.app.endswith(".toml"):
             raise UsageError("--think is the time between --turns; give --turns too")
+        if self.judge is not None and self.items is None:
+            raise UsageError(
+                "--judge grades your own items whose scorer is judge; give --items too"
+            )
+        if self.judge_key_env is not None and self.judge is None:
+            raise UsageError("--judge-key-env is the key of --judge; give --judge too")
         if self.graded is not None and self.graded > 1:
             raise UsageError(f"--graded {self.graded:g} is a share, such as 20%, at most 100%")
         if self.repeats is not None and self.repeats >= 1:
@@ -238,11 +249,13 @@ class Experiment:
                 raise UsageError(f"--header '{name}' is not of the form 'Name: value'")
             pairs.append((name.strip(), value.strip()))
         if self.key_env is not None:
-            key = os.environ.get(self.key_env)
-            if not key:
-                raise UsageError(f"--key-env: the environment has no {self.key_env}")
-            pairs.append(("Authorization", f"Bearer {key}"))
+            pairs.append(_bearer(self.key_env, "--key-env"))
         return tuple(pairs)
+
+    def judge_headers(self) -> tuple[tuple[str, str], ...]:
+        """The judge's key alone: the target's goes to no other. Raises UsageError."""
+        name = self.judge_key_env
+        return () if name is None else (_bearer(name, "--judge-key-env"),)
 
     def patience(self) -> Patience:
         """The time-outs: a number for the whole request, or `first=10s, silence=5s, …`."""
@@ -268,6 +281,13 @@ class Experiment:
         if not isinstance(said, dict):
             raise UsageError("--body must be a JSON object, such as '{\"top_k\": 1}'")
         return said
+
+
+def _bearer(name: str, option: str) -> tuple[str, str]:
+    key = os.environ.get(name)
+    if not key:
+        raise UsageError(f"{option}: the environment has no {name}")
+    return "Authorization", f"Bearer {key}"
 
 
 def _app(name: str) -> App:

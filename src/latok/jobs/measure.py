@@ -21,7 +21,7 @@ from latok.analysis.metrics import point
 from latok.analysis.point import Point
 from latok.errors import TargetError, UsageError
 from latok.jobs.experiment import DURATION, OPEN_WARM_UP, Experiment
-from latok.jobs.graded import Paper, exam_asked, write_graded
+from latok.jobs.graded import Paper, exam_asked
 from latok.jobs.look import Look
 from latok.jobs.outlook import session_line
 from latok.jobs.prices import spent_on
@@ -239,7 +239,7 @@ def hold_point(
         for log in logs(folder / LOG):  # only now that its Parquet stands
             log.unlink(missing_ok=True)
         if exam is not None:
-            write_graded(folder, paper.graded())
+            paper.grade(folder, session.judge, interrupted.is_set)
             found = read_point(folder)
     ended = "interrupted" if interrupted.is_set() else driven.ended
     return Held(found, ended, driven.why, requests, tokens, usd)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +17,7 @@ from latok.analysis.told import told
 from latok.errors import UsageError
 from latok.load.fleet import logs
 from latok.quality.items import Graded
+from latok.quality.judge import Judgement
 from latok.quality.summary import Answer, with_quality
 from latok.records import MANIFEST, RECORDS, Manifest, Record, read_manifest, read_records
 from latok.wire.capture import read_log, read_order, record_of
@@ -26,9 +28,11 @@ MAP = "map.json"
 CAPACITY = "capacity.json"
 COMPARISON = "compare.json"
 GRADED = "graded.jsonl"
+JUDGED = "judged.jsonl"
 TRIED = "try.json"
 EXPLANATION = "explanation.json"
 POINT = "point.json"  # another tool's result, imported
+_Row = TypeVar("_Row")
 _FIRST = 20  # requests, of which none tells where its time went: then none will
 _READ_AGAIN = 5_000  # requests of a run that is explained though nobody asked for it
 
@@ -91,11 +95,16 @@ def read_point(folder: Path | str) -> Point:
         except msgspec.DecodeError as why:
             raise UsageError(f"{folder / POINT} is not a point of latok: {why}") from None
     manifest, records = opened_run(folder)
-    return summarised(manifest, records, read_graded(folder), run=str(folder))
+    graded, judged = read_graded(folder), read_judged(folder)
+    return summarised(manifest, records, graded, judged, run=str(folder))
 
 
 def summarised(
-    manifest: Manifest, records: Iterable[Record], graded: Iterable[Graded], run: str
+    manifest: Manifest,
+    records: Iterable[Record],
+    graded: Iterable[Graded],
+    judged: Sequence[Judgement],
+    run: str,
 ) -> Point:
     """A run as a Point, with the quality of what was graded in it."""
     grades = {each.request: each for each in graded}
@@ -107,16 +116,24 @@ def summarised(
                 answers.append((digest(record), grades[record.id]))
             yield record
 
-    return with_quality(point(manifest, passing(), run=run), manifest, answers)
+    return with_quality(point(manifest, passing(), run=run), manifest, answers, judged)
 
 
 def read_graded(folder: Path) -> list[Graded]:
     """What was graded in a run, as it was graded then. Raises UsageError for a broken file."""
-    path = folder / GRADED
+    return _lines(folder / GRADED, Graded)
+
+
+def read_judged(folder: Path) -> list[Judgement]:
+    """What a judge said of a run's answers. Raises UsageError for a broken file."""
+    return _lines(folder / JUDGED, Judgement)
+
+
+def _lines(path: Path, kind: type[_Row]) -> list[_Row]:
     if not path.exists():
         return []
     try:
-        return msgspec.json.Decoder(Graded).decode_lines(path.read_bytes())
+        return msgspec.json.Decoder(kind).decode_lines(path.read_bytes())
     except (OSError, msgspec.DecodeError) as why:
         raise UsageError(f"{path} does not hold grades: {why}") from None
 

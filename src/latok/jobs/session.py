@@ -22,7 +22,8 @@ from latok.engines.launch import launched
 from latok.engines.table import ENGINES, parse_levers
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
-from latok.jobs.graded import own_items
+from latok.jobs.graded import suite_asked
+from latok.jobs.judged import Judge, judge_named
 from latok.jobs.prices import ESTIMATED, in_force
 from latok.levers.client import PLAIN, Client
 from latok.load.energy import Meter, meters_here, prometheus_meter
@@ -50,7 +51,8 @@ _PROBE = Request(id=0, prompt="Say hello in one word.", prompt_tokens=6, max_tok
 class Session:
     """A target that answers. `overhead`: prompt tokens that it adds to a text by itself.
     `counters`: the path of its page of counters, empty where it has none. `body`, `stream` and
-    `effort`: how it is asked (`latok.wire.talk.Talk`); `client`: what stands in front of it."""
+    `effort`: how it is asked (`latok.wire.talk.Talk`); `client`: what stands in front of it.
+    `judge`: who grades the items that ask for one."""
 
     target: Target
     found: Found
@@ -69,6 +71,7 @@ class Session:
     stream: bool = True
     effort: str | None = None
     client: Client = PLAIN
+    judge: Judge | None = None
 
     def fit(self, app: App, scale: float | None) -> tuple[App, str]:
         """The app as this target can bear it, and a sentence if that is not as it is defined."""
@@ -182,8 +185,9 @@ def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> 
     levers: Mapping[str, Any] = {}
     trace, brought = _brought(asked)  # a wrong file, before an engine starts
     if asked.items is not None:
-        own_items(asked.items)
+        suite_asked(asked, asked.app)
     with ExitStack() as stack:
+        judge = stack.enter_context(judge_named(asked, say))
         if word in ENGINES:
             turned = parse_levers(word, _pairs(asked.levers))
             in_force(asked, word, "")  # what is wrong, before an engine starts
@@ -238,6 +242,7 @@ def opened(word: str, asked: Experiment, say: Say, *, top_logprobs: int = 0) -> 
             prices=known.prices,
             meters=meters,
             counters=metrics_path(found.site),
+            judge=judge,
         )
 
 

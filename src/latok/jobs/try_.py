@@ -26,7 +26,15 @@ from latok.jobs.fronted import as_users, salted, to_warm, uses
 from latok.jobs.graded import suite_asked
 from latok.jobs.map import Watcher
 from latok.jobs.measure import Held, failed, hold_point
-from latok.jobs.runs import TRIED, opened_run, read_graded, read_run, summarised, write_beside
+from latok.jobs.runs import (
+    TRIED,
+    opened_run,
+    read_graded,
+    read_judged,
+    read_run,
+    summarised,
+    write_beside,
+)
 from latok.jobs.session import EMBEDDED, Session, command_line, new_folder, opened
 from latok.jobs.turned import Turned, turned
 from latok.jobs.waves import Waves, in_waves
@@ -34,6 +42,7 @@ from latok.levers.client import PLAIN
 from latok.levers.requests import Change
 from latok.quality.hits import Use
 from latok.quality.items import Graded
+from latok.quality.judge import Judgement, judging, judging_line
 from latok.quality.suite import Exam, Suite
 from latok.quality.tried import Answers, Side, Tried, tried
 from latok.records import Closed, Usage
@@ -222,6 +231,7 @@ class _Rounds:
         self._load = Closed(asked.concurrency)
         self._requests = 2 * asked.concurrency  # of a round and a setting
         self._notes = list(notes)
+        self._judged: list[Judgement] = []
         # one that acts in front of the target is seen by whoever waits there
         self._fronted = any(arm.setting.client != PLAIN for arm in arms)
         self._warms = any(arm.setting.client.warm for arm in arms)
@@ -314,7 +324,9 @@ class _Rounds:
             change=change,
             top_logprobs=_LIKELIEST if LOGPROBS in arm.session.found.accepts else 0,
         )
-        return self._waves(arm, exam) if arm.setting.part_tokens else self._hold(arm, exam, number)
+        turn = self._waves(arm, exam) if arm.setting.part_tokens else self._hold(arm, exam, number)
+        self._judged += read_judged(Path(turn.point.run))
+        return turn
 
     def _waves(self, arm: _Arm, exam: Exam) -> _Turn:
         """A turn whose items are each asked in two waves."""
@@ -386,7 +398,9 @@ class _Rounds:
         manifest, records = read_run(turn.point.run)
         first, repeats = manifest.workload["first_id"], self._repeats
         waited = as_users(records)
-        point = summarised(manifest, waited, turn.graded, turn.point.run)
+        point = summarised(
+            manifest, waited, turn.graded, read_judged(Path(turn.point.run)), turn.point.run
+        )
         return turn._replace(
             point=point if warmed is None else _with_warming(point, warmed, len(records)),
             stretch=stretch(manifest, list(map(digest, waited)), str(arm.app.slo), whole=True),
@@ -452,6 +466,8 @@ class _Rounds:
         """Of the rounds so far. Raises InvalidError where none could be trusted."""
         if len(self._arms[0].stretches) < 2:
             raise InvalidError("; ".join(self._notes) or "fewer than two rounds were measured")
+        use = judging(self._judged)
+        judge = [] if use is None else [f"the {judging_line(use)}"]
         return tried(
             [arm.side for arm in self._arms],
             target=self._arms[0].session.target,
@@ -461,6 +477,6 @@ class _Rounds:
             quality_margin=self._asked.quality_margin,
             capacities=capacities,
             over=over,
-            notes=tuple(dict.fromkeys(self._notes)),
+            notes=(*dict.fromkeys(self._notes), *judge),
             command=command_line(),
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from latok.engines.table import ENGINES, EngineLever, parse_levers
+from latok.engines.table import ENGINES, EngineLever, effective, parse_levers
 from latok.errors import UsageError
 from latok.jobs.session import Session
 from latok.levers.client import CLIENT_LEVERS, PLAIN, Client, client
@@ -73,7 +73,8 @@ class Turned:
 
 
 def turned(target: str, words: Sequence[str]) -> list[Turned]:
-    """Without first, all together last; of two levers each by itself between them.
+    """Without first, all together last; of two levers each by itself between them, but for one that
+    acts only together with the other.
 
     A word is `lever=value`, or `lever=from..to` where "without" shall not be the default. Raises
     UsageError for what the target has not, and for what is so already.
@@ -85,13 +86,25 @@ def turned(target: str, words: Sequence[str]) -> list[Turned]:
     if len(set(names)) < len(names):
         raise UsageError("a lever is named twice")
     every = frozenset(names)
-    settings = [frozenset[str](), every]
+    made = [_setting(target, pairs, on) for on in (frozenset[str](), every)]
     if len(pairs) == 2:
-        settings[1:1] = [frozenset([name]) for name in names]
-    made = [_setting(target, pairs, on) for on in settings]
+        alone = [_setting(target, pairs, frozenset([name])) for name in names]
+        made[1:1] = [each for each in alone if _acts(target, each)]
     if made[-1].client != PLAIN and any(each.part_tokens for each in made):
         raise UsageError("context=map_reduce and a lever of the client cannot be tried together")
     return made
+
+
+def _acts(target: str, setting: Turned) -> bool:
+    """Whether the engine would be another with it: some levers act only with another's help."""
+    if target not in ENGINES:
+        return True
+    words = dict(word.split("=", 1) for word in setting.engine)
+    try:
+        effective(target, parse_levers(target, words))
+    except UsageError:
+        return False
+    return True
 
 
 def one_setting(target: str, words: Sequence[str]) -> Turned:

@@ -18,7 +18,7 @@ import msgspec
 from latok.analysis import metrics
 from latok.errors import UsageError
 from latok.jobs.experiment import Experiment
-from latok.jobs.graded import Paper, write_graded
+from latok.jobs.graded import Paper
 from latok.jobs.measure import Watch, begun, plan_of, undisturbed, writing
 from latok.jobs.prices import spent_on
 from latok.jobs.runs import LOG, decoded
@@ -54,7 +54,8 @@ class Waved(NamedTuple):
 class Waves(NamedTuple):
     """The items that were answered, in their order, and what was asked for all: requests, tokens,
     and US dollars that they may have cost. `ended` is `complete`, `interrupted` or `unfinished`,
-    `why` says it in words; an item whose requests did not all end is left out."""
+    `why` says it in words; an item whose requests did not all end, or that got no grade, is left
+    out."""
 
     items: list[Waved]
     folder: Path
@@ -105,7 +106,11 @@ def in_waves(
             if last is not None:
                 ended[n] = before, last
     graded = waves.kept({last.id: items[n] for n, (_, last) in ended.items()})
-    answers = [_waved(graded[last.id], before, last) for before, last in ended.values()]
+    answers = [
+        _waved(graded[last.id], before, last)
+        for before, last in ended.values()
+        if last.id in graded  # a judge may have given no grade
+    ]
     return waves.said(answers)
 
 
@@ -201,13 +206,12 @@ class _Waves:
             client_stall_s=max(driven.stall_s for driven in self._driven),
         )
         paper = Paper(lasts.get)
-        with writing(self._folder), undisturbed():
+        with writing(self._folder), undisturbed() as interrupted:
             write_records(self._folder, paper.keep(self._records.values()))
             write_manifest(self._folder, self._manifest)
             for log in logs(self._folder / LOG):
                 log.unlink(missing_ok=True)
-            graded = paper.graded()
-            write_graded(self._folder, graded)
+            graded = paper.grade(self._folder, self._session.judge, interrupted.is_set)
         return {each.request: each for each in graded if each.request is not None}
 
     def said(self, answers: list[Waved]) -> Waves:

@@ -83,11 +83,18 @@ SPELLINGS: dict[str, dict[str, Spelling]] = {
         "openvino": Spelling("SchedulerConfig.cache_eviction_config.max_cache_size"),
     },
     "speculation": {
-        "openvino": Spelling("prompt_lookup, num_assistant_tokens, max_ngram_size"),
+        "openvino": Spelling("prompt_lookup, max_ngram_size"),
         "llamacpp": Spelling("speculative.types (--spec-type)"),
         "vllm": Spelling("--speculative-config"),
         "sglang": Spelling("--speculative-algorithm"),
         "trtllm": Spelling("speculative_config.decoding_type"),
+    },
+    "draft_tokens": {
+        "openvino": Spelling("num_assistant_tokens"),
+        "llamacpp": Spelling("--spec-draft-n-max"),
+        "vllm": Spelling("num_speculative_tokens of --speculative-config"),
+        "sglang": Spelling("--speculative-num-draft-tokens", sure=False),
+        "trtllm": Spelling("speculative_config.max_draft_len"),
     },
     "threads": {
         "openvino": Spelling("INFERENCE_NUM_THREADS"),

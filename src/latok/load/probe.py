@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import local
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,7 +28,7 @@ from latok.version import VERSION
 from latok.wire.apis import LOGPROBS
 from latok.wire.dialects import DIALECTS, Dialect, dialect_named
 from latok.wire.http1 import request_bytes
-from latok.wire.reply import error_text
+from latok.wire.reply import Reply, error_text
 
 # What only one kind of server answers to GET, the word that is in it, and what to speak there, best
 # first. llama.cpp's OpenAI paths say as much as its own and use the model's chat template.
@@ -391,28 +391,45 @@ def _accepted(
         body = {**dialect.body(request, model, set(extras)), **more}
         before = monotonic()
         with closing(Conversation(place)) as talk:
-            status, headers, answer = talk.ask("POST", place.path, body, patience=_PATIENCE)
-        if status == 200:
-            reply = dialect.reply()
-            stream = dialect.splitter(headers.get("content-type", ""))
-            if stream is None:
-                reply.whole(answer)
-            else:
-                for event in stream.feed(answer) + stream.end():
-                    reply.see(event)
+            answer = heard(talk, place, dialect, body)
+        reply = answer.reply
+        if reply is not None:
             if reply.error or not reply.ended:
                 return reply.error.text if reply.error else "the answer is not a stream of tokens"
-            server = headers.get("server", "")
+            server = answer.headers.get("server", "")
             if reply.first is None and LOGPROBS in extras:  # taken, and passed over
                 extras.remove(LOGPROBS)
             return frozenset(extras), reply.usage, server, monotonic() - before
-        text = _said(answer)
-        if status not in (400, 422) or not extras:
-            return f"HTTP {status} {text}".strip()
+        if answer.status not in (400, 422) or not extras:
+            return f"HTTP {answer.status} {answer.said}".strip()
         # drop what the refusal names, else the richest that is left
-        named = [extra for extra in extras if re.search(rf"\b{extra}\b", text)]
+        named = [extra for extra in extras if re.search(rf"\b{extra}\b", answer.said)]
         for extra in named or extras[:1]:
             extras.remove(extra)
+
+
+class Heard(NamedTuple):
+    """What came back: a `reply`, or None where the status is not 200, and then what was `said`."""
+
+    status: int
+    headers: Mapping[str, str]
+    reply: Reply | None
+    said: str = ""
+
+
+def heard(talk: Conversation, place: Site, dialect: Dialect, body: Mapping[str, Any]) -> Heard:
+    """Asks once, and reads all of the answer. Raises TargetError if there is none."""
+    status, headers, answer = talk.ask("POST", place.path, body, patience=_PATIENCE)
+    if status != 200:
+        return Heard(status, headers, None, _said(answer))
+    reply = dialect.reply()
+    stream = dialect.splitter(headers.get("content-type", ""))
+    if stream is None:
+        reply.whole(answer)
+    else:
+        for event in stream.feed(answer) + stream.end():
+            reply.see(event)
+    return Heard(status, headers, reply)
 
 
 def _said(body: bytes) -> str:

@@ -8,7 +8,7 @@ prompt       what the user asks                                      `messages` 
 messages     a conversation; the last message is asked               `prompt` must be there
 context      text above the question, from which a lever may choose  none
 answer       the right answer, as its scorer reads it                an error
-scorer       one of `latok.quality.score`                            by the answer's type
+scorer       one of `latok.quality.score`, or judge                  by the answer's type
 max_tokens   that the answer may have                                16
 task         its name in a report                                    the file's name
 family       what it was made from: those alike count for less       each is its own
@@ -22,7 +22,8 @@ from typing import Any
 
 from latok.errors import UsageError
 from latok.quality.items import Item
-from latok.quality.score import CHECKS, SCORERS, pattern
+from latok.quality.judge import JUDGE
+from latok.quality.score import CHECKS, pattern
 from latok.records import Message
 from latok.workload.files import Row, rows
 from latok.workload.parts import Parts, Piece
@@ -215,14 +216,13 @@ _ANSWERS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         f"a list of objects whose kind is one of {', '.join(CHECKS)}",
     ),
     "code": (_is_code, "tests, or an object of tests, before and after"),
+    JUDGE: (_is_text, "a text: what a right answer must have"),
 }
 
 
 def _check(scorer: str, answer: Any) -> None:
-    if scorer == "judge":
-        raise UsageError("a judge is not asked yet by this command; choose another scorer")
     if scorer not in _ANSWERS:
-        raise UsageError(f"no scorer {scorer!r}; there are {', '.join((*SCORERS, 'code'))}")
+        raise UsageError(f"no scorer {scorer!r}; there are {', '.join(_ANSWERS)}")
     fits, what = _ANSWERS[scorer]
     if not fits(answer):
         raise UsageError(f"answer is {_shown(answer)}; for the scorer {scorer} it must be {what}")

@@ -49,8 +49,16 @@ def suite_of(app: str, seed: int, size: int | None = None) -> Suite:
     """An app's tasks, each at its usual size, or at that of its own which is nearest to `size`.
     Raises UsageError if the app has no tasks."""
 
-    sized = [(task, task.usual if size is None else task.nearest(size)) for task in tasks_of(app)]
-    return Suite(tasks=tuple(sized), seed=seed)
+    return Suite(tasks=tuple(_sized(task, size) for task in tasks_of(app)), seed=seed)
+
+
+def suite_of_task(task: Task, seed: int, size: int | None = None) -> Suite:
+    """One task alone, sized as `suite_of` does."""
+    return Suite(tasks=(_sized(task, size),), seed=seed)
+
+
+def _sized(task: Task, size: int | None) -> tuple[Task, int]:
+    return task, task.usual if size is None else task.nearest(size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,15 +11,19 @@ from latok.analysis.metrics import cut_short, judged
 from latok.analysis.point import Point, Quality, TaskQuality
 from latok.analysis.stats import share_interval
 from latok.quality.items import Graded
+from latok.quality.judge import Judgement, judging
 from latok.records import Manifest, Open
 from latok.workload.slo import parse_slo
 
 Answer = tuple[Digest, Graded]
 
 
-def with_quality(point: Point, manifest: Manifest, answers: Sequence[Answer]) -> Point:
+def with_quality(
+    point: Point, manifest: Manifest, answers: Sequence[Answer], words: Sequence[Judgement] = ()
+) -> Point:
     """The point with its quality, from the graded requests of its whole run: an answer is no worse
-    for standing outside the window. What we cut off ourselves is no answer, and is left out."""
+    for standing outside the window. What we cut off ourselves is no answer, and is left out.
+    `words`: what a judge said of them, if one was asked."""
     answers = [each for each in answers if not cut_short(each[0].record)]
     if not answers:
         return point
@@ -50,6 +54,7 @@ def with_quality(point: Point, manifest: Manifest, answers: Sequence[Answer]) ->
             usd_per_thousand_good=1000.0 * cost * n / good if cost is not None and good else None,
             cut=sum(graded.finish == "length" for _, graded in answers) / n,
             failed=sum(graded.failed for _, graded in answers),
+            judge=judging(words),
         ),
     )
 

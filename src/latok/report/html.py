@@ -13,6 +13,7 @@ from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from latok.analysis.evidence import Account
+from latok.quality.judge import judging_line
 from latok.records import Manifest
 from latok.report import text
 from latok.report.charts.draw import COLOURS, DARK
@@ -51,6 +52,7 @@ def report_html(
         "right": text.right,
         "between": text.between,
         "good_thousand": text.good_thousand,
+        "judging": judging_line,
         "capital": lambda said: said[:1].upper() + said[1:],
     }
     titles = [f"{each.a} and {each.b}" for each in versus]

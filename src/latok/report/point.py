@@ -10,6 +10,7 @@ from rich.text import Text
 
 from latok.analysis.cost import dollars
 from latok.analysis.point import Point, Quality, Users
+from latok.quality.judge import judging_line
 from latok.records import Owned
 from latok.report.text import (
     UNKNOWN,
@@ -63,6 +64,8 @@ def print_point(point: Point, console: Console) -> None:
         console.print(Text(line))
     if point.quality is not None:
         console.print(Text(answers_line(point.quality)))
+        if point.quality.judge is not None:
+            console.print(Text(f"            {printable(judging_line(point.quality.judge))}"))
         if len(point.quality.tasks) > 1:
             console.print()
             console.print(_tasks(point.quality))

@@ -3,12 +3,10 @@
 Real code in them is that of the running Python's standard library (PSF licence), so items are the
 same for one version of Python, and may be others with another.
 
-Measured on the embedded engine (SmolLM2-135M-Instruct Q4_1, OpenVINO), each task at its usual size:
-`latok measure openvino --app code -c 8 --graded 100% --requests 32 --seed 7`, 58 items: body 0.53,
-fill 0.44, across 0.40, edit 0.33. Others of 16 items each, straight to the server (seed, tokens of
-the prompt, score): body (7) 143, 0.69; across (9) 275, 0.50, and at size 150 (8) 329, 0.25; fill
-(9) 167, 0.19; edit (9) 134, 0.12. So few items leave 0.25 either way; fill and edit are hard for so
-small a model, and show badly what harms it.
+Accuracy of the embedded model (SmolLM2-135M-Instruct Q4_1, OpenVINO) at each task's usual size, 40
+items each, of seeds on which no size was chosen: fill 0.60 (102, 103), across 0.68 (106, 107), edit
+0.68 (101, 104; 116 tokens an answer). body had 0.53 to 0.69 of 16 items. So few leave 0.15 either
+way; `latok measure openvino --items TASK -c 8 --requests 32 --seed N` measures more.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.abc import InspectLoader
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from latok.quality.task import Made, Task
@@ -189,17 +186,34 @@ def _near(rng: random.Random, size: int, fits: Callable[[ast.FunctionDef], bool]
 _MASK = "# the missing line"
 
 
+# Each with a name of its own: from examples that differ in one word alone the small model
+# learns to repeat that word.
+_FILLED = (
+    ("def half(number):\n    part = number / 2", "return part"),
+    ("def shout(text):\n    loud = text.upper()\n    loud = loud + '!'", "return loud"),
+    (
+        "def evens(items):\n    kept = []\n    for item in items:\n        if item % 2 == 0:\n"
+        "            kept.append(item)",
+        "return kept",
+    ),
+    (
+        "def longest(words):\n    best = ''\n    for word in words:\n"
+        "        if len(word) > len(best):\n            best = word",
+        "return best",
+    ),
+)
+
+
 def _ends_with_a_name(function: ast.FunctionDef) -> bool:
-    """Whether it returns, at last, what it has given a name before."""
+    """Whether it returns, at last, what it has given a name of its own before."""
     last = function.body[-1]
     if not isinstance(last, ast.Return) or not isinstance(last.value, ast.Name):
         return False
-    named = {
-        each.id
-        for each in ast.walk(function)
-        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
-    }
-    return last.value.id in named
+    inside = list(ast.walk(function))
+    named = {e.id for e in inside if isinstance(e, ast.Name) and isinstance(e.ctx, ast.Store)}
+    taken = {each.arg for each in inside if isinstance(each, ast.arg)}
+    shared = any(isinstance(each, ast.Global) for each in inside)
+    return last.value.id in named - taken and not shared
 
 
 def _fill(rng: random.Random, size: int) -> Made:
@@ -209,12 +223,8 @@ def _fill(rng: random.Random, size: int) -> Made:
     at = node.name
     missing = lines[-1].strip()
     ask = "Here is a Python function. Write its missing line."
-    example = "def half(number):\n    result = number / 2\n    " + _MASK
     parts = Parts(
-        before=shown(
-            (f"{ask}\n\n{example.replace('result', name)}", f"return {name}")
-            for name in ("part", "result")
-        ),
+        before=shown((f"{ask}\n\n{code}\n    {_MASK}", line) for code, line in _FILLED),
         pieces=(
             Piece("question", ask),
             Piece("file", "\n".join([*lines[:-1], f"    {_MASK}"])),
@@ -230,8 +240,12 @@ _PLACES = ("hotel", "museum", "library", "station", "garden", "market", "harbour
 _WHATS = ("guests", "tickets", "books", "tables", "boats", "seats", "lamps", "rooms")
 
 
+_ROOM_FOR_ANOTHER = 100  # tokens of all files
+
+
 def _across(rng: random.Random, size: int) -> Made:
-    """Two files and, where there is room, a third; real functions stand between what is needed."""
+    """Two files and, where there is room, a third; real functions stand between what is needed, and
+    a number that is not asked for beside it."""
     place, family = rng.choice(_PLACES), rng.choice(("constant", "module", "function", "default"))
     whats = rng.sample(_WHATS, 2)
     values = rng.sample(range(1000, 10_000), 2)
@@ -249,6 +263,8 @@ def _across(rng: random.Random, size: int) -> Made:
         uses = f"from settings import {name}\n\n\ndef {called}(most={name}):\n    return most"
     else:
         uses = f"from settings import {name}\n\n\ndef {called}():\n    return {name}"
+    if size < _ROOM_FOR_ANOTHER:
+        del defined[1:]
     rng.shuffle(defined)
     files = {"settings.py": defined, f"{place}.py": [uses], "helpers.py": []}
     room = size - sum(estimate(["\n\n\n".join(some) for some in files.values()]))
@@ -266,13 +282,18 @@ def _across(rng: random.Random, size: int) -> Made:
         if some
     ]
     question = "`{}.{}` returns `{}`. Which number is `{}`?"
-    example = (
+    constant = (
         "# settings.py\nMAX_DOORS = 4172\n\n# school.py\nfrom settings import MAX_DOORS\n\n\n"
-        "def allowed_doors():\n    return MAX_DOORS"
+        "def allowed_doors():\n    return MAX_DOORS\n\n"
+        + question.format("school", "allowed_doors", "MAX_DOORS", "MAX_DOORS")
     )
-    asked = question.format("school", "allowed_doors", "MAX_DOORS", "MAX_DOORS")
+    function = (
+        "# settings.py\ndef max_desks():\n    return 6318\n\n# office.py\n"
+        "from settings import max_desks\n\n\ndef allowed_desks():\n    return max_desks()\n\n"
+        + question.format("office", "allowed_desks", "max_desks()", "max_desks()")
+    )
     parts = Parts(
-        before=shown([(f"{example}\n\n{asked}", "`MAX_DOORS` is 4172.")]),
+        before=shown(((constant, "`MAX_DOORS` is 4172."), (function, "`max_desks()` is 6318."))),
         pieces=(*pieces, Piece("question", question.format(place, called, name, name))),
         max_tokens=24,
     )
@@ -280,31 +301,30 @@ def _across(rng: random.Random, size: int) -> Made:
     return Made(parts, "number", {"value": value, "which": "first"}, f"{family} {what}", about)
 
 
-# --- edit: a function again, with one change -----------------------------------------------------
+# --- edit: a file again, with one change ---------------------------------------------------------
 
-_STEPS = ("price", "tax", "weight", "height", "width", "length", "depth", "speed", "score", "level")
-_NEW = ("invoice", "estimate", "measure", "balance", "forecast", "summary")
+_BEFORE = 3  # versions of the file that were said before
 
 
 def _edit(rng: random.Random, size: int) -> Made:
-    """The answer repeats most of the prompt, which speculation by prompt lookup is made for."""
-    names = rng.sample(_STEPS, min(size, len(_STEPS)) if size > 1 else 2)
-    new = rng.choice(_NEW)
-    taken, *steps = names
-    lines = [
-        f"    {step} = {one} {rng.choice('+-*')} {rng.randrange(2, 100)}"
-        for one, step in pairwise(names)
-    ]
-    text = "\n".join([f"def compute({taken}):", *lines, f"    return {steps[-1]}"])
-    ask = "Write this function again, with `{}` renamed to `{}`."
-    example = "def compute(age):\n    size = age + 4\n    form = size * 3\n    return form"
-    swap = ("compute", "outline")
+    """The last turn of a session in which one file is changed again and again, and written whole
+    each time: the answer repeats its prompt, which speculation by prompt lookup is made for.
+
+    Several versions must come before: with one, the small model repeats none of 12 files of real
+    code, with two 6, with three 9.
+    """
+    node, text, _ = _near(rng, size, lambda node: True)
+    values = rng.sample(range(10, 100), _BEFORE + 2)
+    versions = [f"LIMIT = {value}\n\n\n{text}" for value in values]
+    asks = [f"Set LIMIT to {value}." for value in values[1:]]
+    first = f"{asks[0]}\n\n{versions[0]}"
+    *said, right = versions[1:]
     parts = Parts(
-        before=shown([(f"{example}\n\n{ask.format(*swap)}", example.replace(*swap))]),
-        pieces=(Piece("file", text), Piece("question", ask.format("compute", new))),
-        max_tokens=min(120, 32 + 12 * size),
+        before=shown(zip((first, *asks[1:-1]), said, strict=True)),
+        pieces=(Piece("question", asks[-1]),),
+        max_tokens=estimate([right])[0] * 5 // 4 + 16,
     )
-    return Made(parts, "python", text.replace("compute", new), new)
+    return Made(parts, "python", right, node.name)
 
 
 def _task(
@@ -324,14 +344,14 @@ TASKS: tuple[Task, ...] = (
         "across",
         "a number that one file defines and another uses; size: tokens of all files",
         _across,
-        (100, 150, 200, 400, 800, 1600, 3200),
-        100,
+        (60, 100, 150, 200, 400, 800, 1600, 3200),
+        60,
     ),
     _task(
         "edit",
-        "a function again, under another name; size: names in it",
+        "a file of real code again, with one number changed; size: tokens of its function",
         _edit,
-        (2, 3, 5, 8),
-        2,
+        (40, 70, 100, 140, 200, 300),
+        100,
     ),
 )
