@@ -129,7 +129,8 @@ def bracket(search: Search, seen: Sequence[Seen]) -> Bracket:
     value, low, high = found[tightest].at(0.5), min(lows), min(highs)
     if search.whole:
         value, low, high = (math.floor(x + 1e-9) for x in (value, low, high))
-    unbounded = found[tightest].beyond > 0.025  # what lies there is the grid's end, not the data's
+    # what lies there is the grid's end, not the data's
+    unbounded = all(each.beyond > 0.025 for each in found)
     return Bracket(
         min(value, rows[-1].load) if unbounded else value,
         low if low >= rows[0].load / _NEAR else 0.0,
@@ -153,11 +154,13 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
             return _hold(search, seen, min(2.0 * loads[-1], search.highest), left, "twice the load")
     # once missed may have been bad luck: then there is no upper end yet
     high = loads[-1] if found.high is None else found.high
-    if found.low < loads[0]:
-        if search.whole and loads[0] <= 1 and high < 1:
-            return Stop("even one at a time does not meet it")
-        if not search.whole and high * search.alone < 0.01:
-            return Stop("even one request at a time with long pauses does not meet it")
+    if search.whole and loads[0] <= 1 and high < 1:
+        return Stop("even one at a time does not meet it")
+    if not search.whole and high * search.alone < 0.01:
+        return Stop("even one request at a time with long pauses does not meet it")
+    # A light load has few requests a second. What was held and met the SLO but is too few requests
+    # to say so surely is told of sooner by windows near the edge.
+    if found.value < loads[0] and not any(_holds(search, r) for r in seen if r.load == loads[0]):
         lower = max(math.floor(loads[0] / 4), 1) if search.whole else loads[0] / 4.0
         if lower < loads[0]:
             return _hold(search, seen, lower, left, "a quarter of the load")
@@ -165,6 +168,18 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
         return Stop(f"the interval is within {search.precision:.0%}")
     load = _edge(search, seen, found._replace(high=high))
     return _hold(search, seen, load, left, "the SLO's edge")
+
+
+def spent(search: Search, seen: Sequence[Seen]) -> Stop:
+    """The budget is, and for which end of the interval it was too short."""
+    found = bracket(search, seen) if seen else None
+    if found is None or (found.low > 0.0 and found.high is not None):
+        return Stop("the budget is spent")
+    if found.high is not None:
+        return Stop("the budget is spent before a load surely met the SLO")
+    if found.low > 0.0:
+        return Stop("the budget is spent before a load surely missed the SLO")
+    return Stop("the budget is spent before either end of the interval is known")
 
 
 def _holds(search: Search, row: Seen) -> bool:
@@ -214,20 +229,20 @@ def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: s
     wanted = max(_LEAST, *(_MISSES / (1.0 - min(q, _P100)) for q in search.quantiles))
     if search.whole:
         wanted = max(wanted, 2.0 * load)
+    windows, few = 8, _FEW  # most of the budget is for the edge
     if why == "the SLO's edge":
         found = bracket(search, seen)
-        near = sum(len(r.hits[0]) for side in _sides(search, seen, found.value) for r in side)
+        near = [row for side in _sides(search, seen, found.value) for row in side]
+        sent = sum(len(row.hits[0]) for row in near)
         long = 0.0 if search.whole else _SLACKS * search.slacks[found.clause] * per_second
-        wanted = max(2.0 * wanted, long, min(_TAUS * found.tau, near), _MORE * near)
-    edge = why == "the SLO's edge"
-    room = left - latency  # what is in flight at the end is awaited
-    # a few windows that fit, not one that does not; most of the budget is for the edge
-    most = room / (2.0 if edge else 8.0)
-    least = max((2 * _FEW if edge else _FEW) / per_second, 3.0 * latency)
-    seconds = max(min(wanted / per_second, 0.8 * most), least)
+        wanted = max(2.0 * wanted, long, min(_TAUS * found.tau, sent), _MORE * sent)
+        windows, few = max(2 * _WINDOWS - len(near), 2), 2 * _FEW
+    # as many windows as are still to come fit, each with what is in flight at its end
+    most = left / windows - latency
+    seconds = max(min(wanted / per_second, 0.8 * most), few / per_second, 3.0 * latency)
     warm_up = max(min(0.25 * seconds, 0.2 * most), 2.0 * latency)
-    if seen and seconds + warm_up > room:
-        return Stop("the budget is spent")
+    if seen and seconds + warm_up > left - latency:
+        return spent(search, seen)
     return Hold(load, seconds, warm_up, why)
 
 
@@ -264,10 +279,12 @@ def _crossing(quantile: float, slack: float, rows: Sequence[Seen], clause: int) 
     taus = _taus(logs, hits)
     counts = np.asarray([len(h) for h in hits]) / taus
     shares = np.asarray([float(np.mean(h)) for h in hits])
-    counts *= np.minimum(held / min(_SLACKS * slack, held.max()), 1.0)
     everywhere = np.ones(len(logs), dtype=bool)
     rough = math.log(_posterior(quantile, logs, shares, counts, everywhere).at(0.5))
     around = np.abs(logs - rough) <= math.log(_NEAR)
+    # a light load is held long for its few requests: that makes no other window a short one
+    longest = (held[around] if around.any() else held).max()
+    counts *= np.minimum(held / min(_SLACKS * slack, longest), 1.0)
     found = _posterior(quantile, logs, shares, counts, around)
     middle = math.log(found.at(0.5))
     near = np.abs(logs - middle) <= math.log(_NEAR)
