@@ -129,11 +129,14 @@ def main() -> None:
     print(f"± of a search: median {_middle([width(row.found) for row in rows]):.1%}")
     unit = "time" if asked.budget < math.inf else "requests"
     for times, grids in zip(
-        (1, _MORE) if unit == "time" else (_MORE,), zip(*(row.grids for row in rows), strict=True),
+        (1, _MORE) if unit == "time" else (_MORE,),
+        zip(*(row.grids for row in rows), strict=True),
         strict=True,
     ):
         pairs = [(width(g), width(row.found)) for g, row in zip(grids, rows, strict=True)]
-        print(f"± of a grid of {_LEVELS} levels with {times} × the {unit}, over that of the search:")
+        print(
+            f"± of a grid of {_LEVELS} levels with {times} × the {unit}, over that of the search:"
+        )
         ratio = _middle([1.0 if g == s else g / s for g, s in pairs])
         print(
             f"  median {ratio:.2f}; no narrower in {sum(g >= s for g, s in pairs)} of {count}; "

@@ -37,6 +37,7 @@ _CLIFF = 0.2  # the chance that it is a cliff on both sides, as where one more u
 _SLOPES_APART = 1.0  # standard deviation of the logarithm of the ratio of the two slopes
 # Loads farther than this factor from the crossing say nothing about the curve's form there.
 _NEAR = 1.5
+_FAR = math.e  # a crossing so far below all that was held is not the data's word
 _APART = 1.4  # a load at the SLO's edge is within this factor of the crossing
 _LUCK = 0.03  # the chance that a window shows nothing of the long run
 _ALIKE = 1.25  # loads within this factor share their autocorrelation time
@@ -120,20 +121,22 @@ def bracket(search: Search, seen: Sequence[Seen]) -> Bracket:
         for n, (quantile, slack) in enumerate(zip(search.quantiles, search.slacks, strict=True))
     ]
     # the true capacity is below a value if any crossing is: the chances of the clauses add up
-    lows = [
-        each.at(0.025 / len(found)) / (1.0 if search.whole else 1.0 + 2.0 * slack / each.held)
+    unseen = [
+        0.0 if search.whole else slack / each.held
         for each, slack in zip(found, search.slacks, strict=True)
     ]
-    highs = [each.at(0.975) for each in found]
-    tightest = min(range(len(found)), key=lambda n: found[n].at(0.5))
-    value, low, high = found[tightest].at(0.5), min(lows), min(highs)
+    pairs = list(zip(found, unseen, strict=True))
+    low = min(each.at(0.025 / len(found)) / (1.0 + 2.0 * more) for each, more in pairs)
+    values = [each.at(0.5) / (1.0 + more) for each, more in pairs]
+    value, high = min(values), min(each.at(0.975) for each in found)
+    tightest = values.index(value)
     if search.whole:
         value, low, high = (math.floor(x + 1e-9) for x in (value, low, high))
     # what lies there is the grid's end, not the data's
     unbounded = all(each.beyond > 0.025 for each in found)
     return Bracket(
         min(value, rows[-1].load) if unbounded else value,
-        low if low >= rows[0].load / _NEAR else 0.0,
+        low if low >= rows[0].load / _FAR else 0.0,
         None if unbounded else high,
         tightest,
         found[tightest].tau,
@@ -166,7 +169,7 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
             return _hold(search, seen, lower, left, "a quarter of the load")
     if _known(search, seen, found):
         return Stop(f"the interval is within {search.precision:.0%}")
-    load = _edge(search, seen, found._replace(high=high))
+    load = _edge(search, seen, found)
     return _hold(search, seen, load, left, "the SLO's edge")
 
 
@@ -205,17 +208,18 @@ def _sides(search: Search, seen: Sequence[Seen], value: float) -> tuple[list[See
 
 
 def _edge(search: Search, seen: Sequence[Seen], found: Bracket) -> float:
-    """The less known side of the crossing, within the interval but not closer than is asked: at the
-    crossing itself nothing is told of the slope."""
-    assert found.high is not None
+    """The side of the crossing without an end, or the less known one; within the interval but not
+    closer than is asked: at the crossing itself nothing is told of the slope."""
     sides = _sides(search, seen, found.value)
     below, above = (sum(len(row.hits[0]) for row in side) for side in sides)
     apart, value = 1.0 + search.precision / 2.0, max(found.value, 1e-9)
     down = min(max(math.sqrt(value / max(found.low, 1e-9)), apart), _APART)
-    up = min(max(math.sqrt(found.high / value), apart), _APART)
+    up = min(max(math.sqrt((found.high or math.inf) / value), apart), _APART)
+    endless = (found.low <= 0.0) - (found.high is None)  # 1: below; -1: above
+    lower = below <= above if endless == 0 else endless > 0
     if not search.whole:
-        load = value / down if below <= above else value * up
-    elif below <= above:
+        load = value / down if lower else value * up
+    elif lower:
         load = max(math.ceil(value / down), 1)
     else:  # the crossing lies between `value` and the next whole number
         load = max(math.floor((value + 1.0) * up), math.floor(value) + 1)
@@ -229,16 +233,18 @@ def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: s
     wanted = max(_LEAST, *(_MISSES / (1.0 - min(q, _P100)) for q in search.quantiles))
     if search.whole:
         wanted = max(wanted, 2.0 * load)
-    windows, few = 8, _FEW  # most of the budget is for the edge
+    windows, few, queued = 16, _FEW, 1.0  # most of the budget is for the edge
     if why == "the SLO's edge":
         found = bracket(search, seen)
         near = [row for side in _sides(search, seen, found.value) for row in side]
         sent = sum(len(row.hits[0]) for row in near)
         long = 0.0 if search.whole else _SLACKS * search.slacks[found.clause] * per_second
         wanted = max(2.0 * wanted, long, min(_TAUS * found.tau, sent), _MORE * sent)
-        windows, few = max(2 * _WINDOWS - len(near), 2), 2 * _FEW
+        windows, few = max(2 * _WINDOWS - len(near), 1), 2 * _FEW
+        if not search.whole:  # what arrives faster than it is served is waited for at the end
+            queued = max(load / found.value, 1.0)
     # as many windows as are still to come fit, each with what is in flight at its end
-    most = left / windows - latency
+    most = (left / windows - latency) / queued
     seconds = max(min(wanted / per_second, 0.8 * most), few / per_second, 3.0 * latency)
     warm_up = max(min(0.25 * seconds, 0.2 * most), 2.0 * latency)
     if seen and seconds + warm_up > left - latency:
@@ -247,12 +253,17 @@ def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: s
 
 
 def _latency(search: Search, seen: Sequence[Seen], load: float) -> float:
-    """A typical request at a load: as at the nearest that was seen; closed loops beyond the last
-    wait in proportion, as if throughput grew no more (Little's law)."""
+    """A typical request at a load: as at the nearest that was seen. Closed loops beyond the last
+    wait in proportion, as if throughput grew no more (Little's law); an open loop's nearest is the
+    lighter one, for beyond capacity its requests wait ever longer, as long as it is held."""
     if not seen:
         return search.alone
-    near = min(seen, key=lambda row: abs(math.log(row.load / load)))
-    return near.latency * max(load / near.load, 1.0) if search.whole else near.latency
+    if search.whole:
+        near = min(seen, key=lambda row: abs(math.log(row.load / load)))
+        return near.latency * max(load / near.load, 1.0)
+    lighter = [row for row in seen if row.load <= load]
+    near = max(lighter or seen, key=lambda row: row.load if lighter else -row.load)
+    return near.latency
 
 
 # --- the posterior of one clause's crossing ------------------------------------------------------
@@ -301,7 +312,7 @@ def _posterior(
     the others, each with the slope that suits it best, say on which side of it they lie."""
     from scipy.special import log_ndtr, ndtri, xlogy
 
-    grid = np.arange(logs[0] - 2.0, logs[-1] + 2.0, _STEP)
+    grid = np.arange(logs[0] - 2.0, logs[-1] + 1.0, _STEP)
     sides = np.zeros((2, len(grid), len(_SLOPES)))
     for log, share, count, formed in zip(logs, shares, counts, near, strict=True):
         away = log - grid
@@ -323,7 +334,7 @@ def _posterior(
     log_weight += best[0, :, 0] + best[1, :, 0]
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    beyond = float(weight[grid > logs[-1] + 1.0].sum())
+    beyond = float(weight[grid > logs[-1] + 0.5].sum())
     return _Crossing(grid, np.cumsum(weight), beyond, 1.0)
 
 
