@@ -245,8 +245,9 @@ def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: s
             queued = max(load / found.value, 1.0)
     # as many windows as are still to come fit, each with what is in flight at its end
     most = (left / windows - latency) / queued
-    seconds = max(min(wanted / per_second, 0.8 * most), few / per_second, 3.0 * latency)
-    warm_up = max(min(0.25 * seconds, 0.2 * most), 2.0 * latency)
+    settle = max(0.2 * most, 2.0 * latency)
+    seconds = max(min(wanted / per_second, most - settle), few / per_second, 3.0 * latency)
+    warm_up = max(min(0.25 * seconds, settle), 2.0 * latency)
     if seen and seconds + warm_up > left - latency:
         return spent(search, seen)
     return Hold(load, seconds, warm_up, why)
