@@ -161,12 +161,16 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
         return Stop("even one at a time does not meet it")
     if not search.whole and high * search.alone < 0.01:
         return Stop("even one request at a time with long pauses does not meet it")
-    # A light load has few requests a second. What was held and met the SLO but is too few requests
-    # to say so surely is told of sooner by windows near the edge.
-    if found.value < loads[0] and not any(_holds(search, r) for r in seen if r.load == loads[0]):
+    if found.value < loads[0] and not _met(search, seen):
         lower = max(math.floor(loads[0] / 4), 1) if search.whole else loads[0] / 4.0
         if lower < loads[0]:
             return _hold(search, seen, lower, left, "a quarter of the load")
+    met, missed = _met(search, seen), _missed(search, seen)
+    if 0.0 < 2.0 * met < missed < math.inf:
+        between = math.sqrt(met * missed)
+        if search.whole:
+            between = round(between)
+        return _hold(search, seen, between, left, f"between {met:g} and {missed:g}")
     if _known(search, seen, found):
         return Stop(f"the interval is within {search.precision:.0%}")
     load = _edge(search, seen, found)
@@ -190,6 +194,17 @@ def _holds(search: Search, row: Seen) -> bool:
         float(np.mean(hits)) >= quantile
         for hits, quantile in zip(row.hits, search.quantiles, strict=True)
     )
+
+
+def _missed(search: Search, seen: Sequence[Seen]) -> float:
+    """The lightest load that missed the SLO in any window."""
+    return min((row.load for row in seen if not _holds(search, row)), default=math.inf)
+
+
+def _met(search: Search, seen: Sequence[Seen]) -> float:
+    """The heaviest load below that."""
+    missed = _missed(search, seen)
+    return max((row.load for row in seen if row.load < missed), default=0.0)
 
 
 def _known(search: Search, seen: Sequence[Seen], found: Bracket) -> bool:
@@ -217,10 +232,12 @@ def _edge(search: Search, seen: Sequence[Seen], found: Bracket) -> float:
     up = min(max(math.sqrt((found.high or math.inf) / value), apart), _APART)
     endless = (found.low <= 0.0) - (found.high is None)  # 1: below; -1: above
     lower = below <= above if endless == 0 else endless > 0
+    # what met it is not left for less: a lighter load has fewer requests a second
+    less = max(value / down, min(_met(search, seen), value / apart))
     if not search.whole:
-        load = value / down if lower else value * up
+        load = less if lower else value * up
     elif lower:
-        load = max(math.ceil(value / down), 1)
+        load = max(math.ceil(less), 1)
     else:  # the crossing lies between `value` and the next whole number
         load = max(math.floor((value + 1.0) * up), math.floor(value) + 1)
     return min(load, search.highest)
@@ -245,9 +262,9 @@ def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: s
             queued = max(load / found.value, 1.0)
     # as many windows as are still to come fit, each with what is in flight at its end
     most = (left / windows - latency) / queued
-    settle = max(0.2 * most, 2.0 * latency)
-    seconds = max(min(wanted / per_second, most - settle), few / per_second, 3.0 * latency)
-    warm_up = max(min(0.25 * seconds, settle), 2.0 * latency)
+    room = min(0.8 * most, most - 2.0 * latency)
+    seconds = max(min(wanted / per_second, room), few / per_second, 3.0 * latency)
+    warm_up = max(min(0.25 * seconds, 0.2 * most), 2.0 * latency)
     if seen and seconds + warm_up > left - latency:
         return spent(search, seen)
     return Hold(load, seconds, warm_up, why)
