@@ -48,6 +48,9 @@ _FEW = 5  # requests of a window that is kept short for want of time; twice as m
 _TAUS = 20.0  # a window this many autocorrelation times long is long
 _SLACKS = 40.0  # and this many times as long as the clause's slack, so that little goes unseen
 _MORE = 0.35  # of the requests near the crossing so far, what the next window adds
+_GLANCES = (
+    16  # before there is an edge a window takes no more of what is left: that is for the edge
+)
 _WINDOWS = 3  # on each side of the crossing at the least: one that was lucky does not decide
 _P100 = 0.999  # no sample can show that none fails; a p100 is searched as a p99.9
 
@@ -166,15 +169,14 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
         if lower < loads[0]:
             return _hold(search, seen, lower, left, "a quarter of the load")
     met, missed = _met(search, seen), _missed(search, seen)
-    if 0.0 < 2.0 * met < missed < math.inf:
+    if 0.0 < 2.0 * met < missed:
         between = math.sqrt(met * missed)
-        if search.whole:
-            between = round(between)
-        return _hold(search, seen, between, left, f"between {met:g} and {missed:g}")
+        between = round(between) if search.whole else between
+        return _hold(search, seen, between, left, f"between {met:.3g} and {missed:.3g}")
     if _known(search, seen, found):
         return Stop(f"the interval is within {search.precision:.0%}")
     load = _edge(search, seen, found)
-    return _hold(search, seen, load, left, "the SLO's edge")
+    return _hold(search, seen, load, left, "the SLO's edge", found)
 
 
 def spent(search: Search, seen: Sequence[Seen]) -> Stop:
@@ -243,23 +245,30 @@ def _edge(search: Search, seen: Sequence[Seen], found: Bracket) -> float:
     return min(load, search.highest)
 
 
-def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: str) -> Hold | Stop:
-    """A window long enough to tell something, and to be long beside what requests share."""
+def _hold(
+    search: Search,
+    seen: Sequence[Seen],
+    load: float,
+    left: float,
+    why: str,
+    edge: Bracket | None = None,
+) -> Hold | Stop:
+    """A window long enough to tell something, and to be long beside what requests share. `edge`:
+    what is known of it, if the load is one of those around it."""
     latency = _latency(search, seen, load)
     per_second = load / latency if search.whole else load
     wanted = max(_LEAST, *(_MISSES / (1.0 - min(q, _P100)) for q in search.quantiles))
     if search.whole:
         wanted = max(wanted, 2.0 * load)
-    windows, few, queued = 16, _FEW, 1.0  # most of the budget is for the edge
-    if why == "the SLO's edge":
-        found = bracket(search, seen)
-        near = [row for side in _sides(search, seen, found.value) for row in side]
+    windows, few, queued = _GLANCES, _FEW, 1.0
+    if edge is not None:
+        near = [row for side in _sides(search, seen, edge.value) for row in side]
         sent = sum(len(row.hits[0]) for row in near)
-        long = 0.0 if search.whole else _SLACKS * search.slacks[found.clause] * per_second
-        wanted = max(2.0 * wanted, long, min(_TAUS * found.tau, sent), _MORE * sent)
+        long = 0.0 if search.whole else _SLACKS * search.slacks[edge.clause] * per_second
+        wanted = max(2.0 * wanted, long, min(_TAUS * edge.tau, sent), _MORE * sent)
         windows, few = max(2 * _WINDOWS - len(near), 1), 2 * _FEW
         if not search.whole:  # what arrives faster than it is served is waited for at the end
-            queued = max(load / found.value, 1.0)
+            queued = max(load / edge.value, 1.0)
     # as many windows as are still to come fit, each with what is in flight at its end
     most = (left / windows - latency) / queued
     room = min(0.8 * most, most - 2.0 * latency)
