@@ -19,6 +19,26 @@ With --budget a search ends after so many seconds, of which a request that is al
 time for what is in flight at a window's end counts. Beside its clause it has two that every request
 meets, as an SLO of three clauses has that one of them ends. The grid gets the same time, and three
 times as much.
+
+Measured on two busy cores (2026-11-25), with --searches 50 (70 s of processor time):
+
+    48 of 50 intervals cover the true capacity
+    50 of 50 have both ends
+    requests of a search: median 17,044 (p10 6,024, p90 41,243)
+    ± of a search: median 8.9%
+    ± of a grid of 16 levels with 3 × the requests, over that of the search:
+      median 1.43; no narrower in 43 of 50; 36 have both ends
+
+and with --budget 240 --searches 60 (95 s); "no narrower" counts where neither has both ends:
+
+    60 of 60 intervals cover the true capacity
+    47 of 60 have both ends
+    requests of a search: median 604 (p10 132, p90 2,495)
+    ± of a search: median 56.5%
+    ± of a grid of 16 levels with 1 × the time, over that of the search:
+      median inf; no narrower in 48 of 60; 17 have both ends
+    ± of a grid of 16 levels with 3 × the time, over that of the search:
+      median 1.39; no narrower in 39 of 60; 27 have both ends
 """
 
 from __future__ import annotations

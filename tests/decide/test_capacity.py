@@ -84,7 +84,7 @@ def test_with_a_budget_in_seconds_an_open_loop_stays_near_its_edge(
         seen.append(Seen(step.load, hits, 0.3, held, held * max(step.load / edge, 1.0) + 0.3))
     found = bracket(search, seen)
     assert found.high is not None
-    assert 0.3 * edge <= found.low <= 1.03 * edge
+    assert 0.1 * edge <= found.low <= 1.03 * edge
     assert 0.97 * edge <= found.high <= 2.0 * edge
     assert step.why in ("the budget is spent", "the interval is within 10%")
 
