@@ -29,16 +29,16 @@ Measured on two busy cores (2026-11-25), with --searches 50 (70 s of processor t
     ± of a grid of 16 levels with 3 × the requests, over that of the search:
       median 1.43; no narrower in 43 of 50; 36 have both ends
 
-and with --budget 240 --searches 60 (95 s); "no narrower" counts where neither has both ends:
+and with --budget 240 --searches 40 (60 s); "no narrower" counts where neither has both ends:
 
-    60 of 60 intervals cover the true capacity
-    47 of 60 have both ends
-    requests of a search: median 604 (p10 132, p90 2,495)
-    ± of a search: median 56.5%
+    40 of 40 intervals cover the true capacity
+    32 of 40 have both ends
+    requests of a search: median 609 (p10 132, p90 2,499)
+    ± of a search: median 57.3%
     ± of a grid of 16 levels with 1 × the time, over that of the search:
-      median inf; no narrower in 48 of 60; 17 have both ends
+      median inf; no narrower in 32 of 40; 11 have both ends
     ± of a grid of 16 levels with 3 × the time, over that of the search:
-      median 1.39; no narrower in 39 of 60; 27 have both ends
+      median 2.03; no narrower in 27 of 40; 17 have both ends
 """
 
 from __future__ import annotations

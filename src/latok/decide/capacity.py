@@ -84,15 +84,13 @@ class Stop(NamedTuple):
 
 class Bracket(NamedTuple):
     """A capacity and its 95 % interval. `high` is None where no load was seen to fail; `clause`:
-    the number of the tightest one; `tau`: the autocorrelation time near it, in requests;
-    `crossing`: where windows as long as those that were held begin to miss it."""
+    the number of the tightest one; `tau`: the autocorrelation time near it, in requests."""
 
     value: float
     low: float
     high: float | None
     clause: int
     tau: float
-    crossing: float
 
     @property
     def precision(self) -> float:
@@ -135,9 +133,9 @@ def bracket(search: Search, seen: Sequence[Seen]) -> Bracket:
     high = min(each.at(0.975) for each in found)
     tightest = min(range(len(found)), key=lambda n: found[n].at(0.5))
     crossing = found[tightest].at(0.5)
-    value = max(crossing / (1.0 + unseen[tightest]), low)
+    value = max(crossing / min(1.0 + unseen[tightest], _APART), low)
     if search.whole:
-        crossing, value, low, high = (math.floor(x + 1e-9) for x in (crossing, value, low, high))
+        value, low, high = (math.floor(x + 1e-9) for x in (value, low, high))
     # what lies there is the grid's end, not the data's
     unbounded = all(each.beyond > 0.025 for each in found)
     return Bracket(
@@ -146,7 +144,6 @@ def bracket(search: Search, seen: Sequence[Seen]) -> Bracket:
         None if unbounded else high,
         tightest,
         found[tightest].tau,
-        min(crossing, rows[-1].load) if unbounded else crossing,
     )
 
 
@@ -160,7 +157,7 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
     if all(_holds(search, row) for row in seen if row.load == loads[-1]):
         if loads[-1] >= search.highest:
             return Stop(f"the limit of {search.highest:g} was not reached by the SLO")
-        if found.high is None or found.crossing >= loads[-1] / 1.05:
+        if found.high is None or found.value >= loads[-1] / 1.05:
             return _hold(search, seen, min(2.0 * loads[-1], search.highest), left, "twice the load")
     # once missed may have been bad luck: then there is no upper end yet
     high = loads[-1] if found.high is None else found.high
@@ -168,7 +165,7 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
         return Stop("even one at a time does not meet it")
     if not search.whole and high * search.alone < 0.01:
         return Stop("even one request at a time with long pauses does not meet it")
-    if found.crossing < loads[0] and not _met(search, seen):
+    if found.value < loads[0] and not _met(search, seen):
         lower = max(math.floor(loads[0] / 4), 1) if search.whole else loads[0] / 4.0
         if lower < loads[0]:
             return _hold(search, seen, lower, left, "a quarter of the load")
@@ -217,7 +214,7 @@ def _known(search: Search, seen: Sequence[Seen], found: Bracket) -> bool:
     """Whether the interval is as narrow as asked, and seen from both sides more than once."""
     if search.whole and found.low == found.high:
         return True
-    below, above = _sides(search, seen, found.crossing)
+    below, above = _sides(search, seen, found.value)
     return found.precision <= search.precision and min(len(below), len(above)) >= _WINDOWS
 
 
@@ -231,9 +228,9 @@ def _sides(search: Search, seen: Sequence[Seen], value: float) -> tuple[list[See
 def _edge(search: Search, seen: Sequence[Seen], found: Bracket) -> float:
     """The side of the crossing without an end, or the less known one; within the interval but not
     closer than is asked: at the crossing itself nothing is told of the slope."""
-    sides = _sides(search, seen, found.crossing)
+    sides = _sides(search, seen, found.value)
     below, above = (sum(len(row.hits[0]) for row in side) for side in sides)
-    apart, value = 1.0 + search.precision / 2.0, max(found.crossing, 1e-9)
+    apart, value = 1.0 + search.precision / 2.0, max(found.value, 1e-9)
     down = min(max(math.sqrt(value / max(found.low, 1e-9)), apart), _APART)
     up = min(max(math.sqrt((found.high or math.inf) / value), apart), _APART)
     endless = (found.low <= 0.0) - (found.high is None)  # 1: below; -1: above
@@ -266,13 +263,13 @@ def _hold(
         wanted = max(wanted, 2.0 * load)
     windows, few, queued = _GLANCES, _FEW, 1.0
     if edge is not None:
-        near = [row for side in _sides(search, seen, edge.crossing) for row in side]
+        near = [row for side in _sides(search, seen, edge.value) for row in side]
         sent = sum(len(row.hits[0]) for row in near)
         long = 0.0 if search.whole else _SLACKS * search.slacks[edge.clause] * per_second
         wanted = max(2.0 * wanted, long, min(_TAUS * edge.tau, sent), _MORE * sent)
         windows, few = max(2 * _WINDOWS - len(near), 1), 2 * _FEW
         if not search.whole:  # what arrives faster than it is served is waited for at the end
-            queued = max(load / edge.crossing, 1.0)
+            queued = max(load / edge.value, 1.0)
     # as many windows as are still to come fit, each with what is in flight at its end
     most = (left / windows - latency) / queued
     room = min(0.8 * most, most - 2.0 * latency)
