@@ -20,16 +20,16 @@ time for what is in flight at a window's end counts. Beside its clause it has tw
 meets, as an SLO of three clauses has that one of them ends. The grid gets the same time, and three
 times as much.
 
-Measured on two busy cores (2026-11-25), with --searches 50 (70 s of processor time):
+Measured on two busy cores (2026-11-25), with --searches 50 (55 s on the clock):
 
-    48 of 50 intervals cover the true capacity
+    47 of 50 intervals cover the true capacity
     50 of 50 have both ends
-    requests of a search: median 17,044 (p10 6,024, p90 41,243)
+    requests of a search: median 15,739 (p10 6,024, p90 41,243)
     ± of a search: median 8.9%
     ± of a grid of 16 levels with 3 × the requests, over that of the search:
       median 1.43; no narrower in 43 of 50; 36 have both ends
 
-and with --budget 240 --searches 40 (60 s); "no narrower" counts where neither has both ends:
+and with --budget 240 --searches 40; "no narrower" counts where neither has both ends:
 
     40 of 40 intervals cover the true capacity
     32 of 40 have both ends
