@@ -83,24 +83,29 @@ def capacity(wait: float, quantile: float, servers: int, service: float) -> floa
 
 
 class Law(NamedTuple):
-    """An M/D/c server and a clause: the share `quantile` waits no longer than `wait` seconds."""
+    """An M/D/c server and a clause: the share `quantile` waits no longer than `wait` seconds.
+    `easy`: so many clauses more, which every request meets."""
 
     servers: int
     service: float
     wait: float
     quantile: float
+    easy: int = 0
 
     @property
     def capacity(self) -> float:
         return capacity(self.wait, self.quantile, self.servers, self.service)
 
     def held(self, rate: float, seconds: float, warm_up: float, *, seed: int) -> Seen:
-        """A window of `seconds` after `warm_up` seconds, from an empty server."""
+        """A window of `seconds` after `warm_up` seconds, from an empty server; what is in flight at
+        its end is awaited."""
         before, inside = int(rate * warm_up), max(int(rate * seconds), 1)
         waited = waits(rate, self.servers, self.service, before + inside, seed=seed)[before:]
         latency = self.service + float(np.median(waited))
         hits = (waited <= self.wait).astype(np.float64)
-        return Seen(rate, (hits,), latency, seconds + warm_up, seconds + warm_up)
+        easy = self.easy * (np.ones(inside),)
+        held = seconds + warm_up
+        return Seen(rate, (hits, *easy), latency, held, held + waited[-1] + self.service)
 
 
 class Searched(NamedTuple):
@@ -114,8 +119,8 @@ class Searched(NamedTuple):
 
 def search_of(law: Law, *, precision: float = 0.1, budget: float = math.inf) -> Search:
     return Search(
-        quantiles=(law.quantile,),
-        slacks=(law.wait,),
+        quantiles=(law.quantile,) * (1 + law.easy),
+        slacks=(law.wait,) * (1 + law.easy),
         whole=False,
         first=0.5 / law.service,
         highest=1e6,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latok.decide.capacity import Hold, Search, Seen, Stop, bracket, next_hold
+from latok.decide.capacity import Hold, Search, Seen, Stop, bracket, next_hold, spent
 from tests.queueing import Law, searched
 
 
@@ -22,6 +24,19 @@ def test_the_interval_covers_the_truth_of_a_queue() -> None:
         assert found.precision <= 0.1
         covered.append(found.low <= law.capacity <= found.high)
     assert sum(covered) >= 5
+
+
+def test_an_interval_has_both_ends_where_the_budget_allows() -> None:
+    """A small version of benchmarks/capacity_search.py --budget."""
+    laws = [Law(4, 1.0, 1.0, 0.95, 2), Law(8, 1.0, 2.0, 0.9, 2), Law(16, 1.0, 0.5, 0.95, 2)]
+    covered = bounded = 0
+    for seed in range(6):
+        law = laws[seed % 3]
+        found = searched(law, seed=seed, budget=300.0).found
+        covered += found.low <= law.capacity <= (found.high or math.inf)
+        bounded += found.low > 0.0 and found.high is not None
+    assert covered >= 5
+    assert bounded >= 5
 
 
 def cliff(edge: int, load: float, count: int = 60) -> Seen:
@@ -49,6 +64,54 @@ def test_a_cliff_between_two_whole_numbers_is_found(edge: int) -> None:
     assert found.low - 1 <= 1.02 * edge
     assert 0.98 * edge <= found.high + 1
     assert found.high - found.low <= max(0.25 * edge, 1)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.floats(1.0, 10.0), st.floats(0.3, 3.0))
+def test_with_a_budget_in_seconds_an_open_loop_stays_near_its_edge(
+    edge: float, times: float
+) -> None:
+    """An engine with an SLO of three p99, as chat has, which misses one of them at a cliff."""
+    search = Search((0.99,) * 3, (0.5,) * 3, False, edge * times, 1e3, 0.3, 1000.0 / edge)
+    seen: list[Seen] = []
+    while isinstance(step := next_hold(search, seen), Hold):
+        assert step.load >= edge / 4.0 or not seen
+        if any(row.load <= edge for row in seen) and any(row.load > edge for row in seen):
+            assert edge / 2.0 <= step.load <= edge * 2.0
+        sent = np.ones(max(round(step.load * step.seconds), 1))
+        held = step.seconds + step.warm_up
+        hits = (sent * (step.load <= edge), sent, sent)
+        seen.append(Seen(step.load, hits, 0.3, held, held * max(step.load / edge, 1.0) + 0.3))
+    found = bracket(search, seen)
+    assert found.high is not None
+    assert 0.1 * edge <= found.low <= 1.03 * edge
+    assert 0.97 * edge <= found.high <= 2.0 * edge
+    assert step.why in ("the budget is spent", "the interval is within 10%")
+
+
+def test_a_budget_that_was_too_short_says_for_which_end() -> None:
+    search = Search((0.99,), (0.01,), False, 1.0, 1e3, 0.01, 60.0)
+    met = [Seen(1.0, (np.ones(200),), 0.01, 30.0, 30.0)] * 3
+    missed = [Seen(2.0, (np.zeros(200),), 0.01, 30.0, 30.0)] * 3
+    assert spent(search, met + missed).why == "the budget is spent"
+    assert spent(search, met).why.endswith("before a load surely missed the SLO")
+    assert spent(search, missed).why.endswith("before a load surely met the SLO")
+    few = [
+        Seen(1.0, (np.ones(20),), 0.01, 20.0, 20.0),
+        Seen(2.0, ((np.arange(20) > 0) * 1.0,), 0.01, 10.0, 10.0),
+    ]
+    assert spent(search, few).why.endswith("before either end of the interval is known")
+
+
+def test_a_light_load_that_was_held_long_takes_nothing_from_the_others() -> None:
+    search = Search((0.95,), (1.0,), False, 1.0, 1e3, 1.0, 1e9)
+    near = [
+        Seen(load, ((np.arange(100) < 100 * share) * 1.0,), 1.0, 10.0, 10.0)
+        for load, share in 3 * ((8.0, 0.99), (12.0, 0.5))
+    ]
+    light = Seen(0.1, (np.ones(10),), 1.0, 100.0, 100.0)
+    alone, beside = bracket(search, near), bracket(search, [*near, light])
+    assert beside.precision <= 1.1 * alone.precision
 
 
 def test_zero_is_a_result() -> None:

@@ -12,7 +12,7 @@ Finney 1971) says where to measure next and when enough is known. What it does n
 - *That a window is the long run.* A rate δ above what is served lets the queue grow by δ seconds
   each second, and until that is the clause's slack nobody sees it. In a window that ends T seconds
   after an empty start, rates up to slack ÷ T too high go unseen, and as chance may empty the queue
-  once more, the lower end is lowered by twice that. Long windows count more than short ones.
+  once more, the lower end is lowered by twice that, the middle once. Long windows count more.
 - *That a window is typical.* Near saturation one long queue may be all that a window shows, so each
   is taken to be worth nothing with a chance of 3 %; what one window says, a second must repeat.
 - *Which clause.* Each has a curve of its own; the capacity is the lowest crossing.
@@ -37,6 +37,7 @@ _CLIFF = 0.2  # the chance that it is a cliff on both sides, as where one more u
 _SLOPES_APART = 1.0  # standard deviation of the logarithm of the ratio of the two slopes
 # Loads farther than this factor from the crossing say nothing about the curve's form there.
 _NEAR = 1.5
+_FAR = math.e  # a crossing so far below all that was held is not the data's word
 _APART = 1.4  # a load at the SLO's edge is within this factor of the crossing
 _LUCK = 0.03  # the chance that a window shows nothing of the long run
 _ALIKE = 1.25  # loads within this factor share their autocorrelation time
@@ -47,6 +48,9 @@ _FEW = 5  # requests of a window that is kept short for want of time; twice as m
 _TAUS = 20.0  # a window this many autocorrelation times long is long
 _SLACKS = 40.0  # and this many times as long as the clause's slack, so that little goes unseen
 _MORE = 0.35  # of the requests near the crossing so far, what the next window adds
+_GLANCES = (
+    16  # before there is an edge a window takes no more of what is left: that is for the edge
+)
 _WINDOWS = 3  # on each side of the crossing at the least: one that was lucky does not decide
 _P100 = 0.999  # no sample can show that none fails; a p100 is searched as a p99.9
 
@@ -120,19 +124,23 @@ def bracket(search: Search, seen: Sequence[Seen]) -> Bracket:
         for n, (quantile, slack) in enumerate(zip(search.quantiles, search.slacks, strict=True))
     ]
     # the true capacity is below a value if any crossing is: the chances of the clauses add up
-    lows = [
-        each.at(0.025 / len(found)) / (1.0 if search.whole else 1.0 + 2.0 * slack / each.held)
+    unseen = [
+        0.0 if search.whole else slack / each.held
         for each, slack in zip(found, search.slacks, strict=True)
     ]
-    highs = [each.at(0.975) for each in found]
+    pairs = list(zip(found, unseen, strict=True))
+    low = min(each.at(0.025 / len(found)) / (1.0 + 2.0 * more) for each, more in pairs)
+    high = min(each.at(0.975) for each in found)
     tightest = min(range(len(found)), key=lambda n: found[n].at(0.5))
-    value, low, high = found[tightest].at(0.5), min(lows), min(highs)
+    crossing = found[tightest].at(0.5)
+    value = max(crossing / min(1.0 + unseen[tightest], _APART), low)
     if search.whole:
         value, low, high = (math.floor(x + 1e-9) for x in (value, low, high))
-    unbounded = found[tightest].beyond > 0.025  # what lies there is the grid's end, not the data's
+    # what lies there is the grid's end, not the data's
+    unbounded = all(each.beyond > 0.025 for each in found)
     return Bracket(
         min(value, rows[-1].load) if unbounded else value,
-        low if low >= rows[0].load / _NEAR else 0.0,
+        low if low >= rows[0].load / _FAR else 0.0,
         None if unbounded else high,
         tightest,
         found[tightest].tau,
@@ -153,18 +161,35 @@ def next_hold(search: Search, seen: Sequence[Seen]) -> Hold | Stop:
             return _hold(search, seen, min(2.0 * loads[-1], search.highest), left, "twice the load")
     # once missed may have been bad luck: then there is no upper end yet
     high = loads[-1] if found.high is None else found.high
-    if found.low < loads[0]:
-        if search.whole and loads[0] <= 1 and high < 1:
-            return Stop("even one at a time does not meet it")
-        if not search.whole and high * search.alone < 0.01:
-            return Stop("even one request at a time with long pauses does not meet it")
+    if search.whole and loads[0] <= 1 and high < 1:
+        return Stop("even one at a time does not meet it")
+    if not search.whole and high * search.alone < 0.01:
+        return Stop("even one request at a time with long pauses does not meet it")
+    if found.value < loads[0] and not _met(search, seen):
         lower = max(math.floor(loads[0] / 4), 1) if search.whole else loads[0] / 4.0
         if lower < loads[0]:
             return _hold(search, seen, lower, left, "a quarter of the load")
+    met, missed = _met(search, seen), _missed(search, seen)
+    if 0.0 < 2.0 * met < missed:
+        between = math.sqrt(met * missed)
+        between = round(between) if search.whole else between
+        return _hold(search, seen, between, left, f"between {met:.3g} and {missed:.3g}")
     if _known(search, seen, found):
         return Stop(f"the interval is within {search.precision:.0%}")
-    load = _edge(search, seen, found._replace(high=high))
-    return _hold(search, seen, load, left, "the SLO's edge")
+    load = _edge(search, seen, found)
+    return _hold(search, seen, load, left, "the SLO's edge", found)
+
+
+def spent(search: Search, seen: Sequence[Seen]) -> Stop:
+    """The budget is, and for which end of the interval it was too short."""
+    found = bracket(search, seen) if seen else None
+    if found is None or (found.low > 0.0 and found.high is not None):
+        return Stop("the budget is spent")
+    if found.high is not None:
+        return Stop("the budget is spent before a load surely met the SLO")
+    if found.low > 0.0:
+        return Stop("the budget is spent before a load surely missed the SLO")
+    return Stop("the budget is spent before either end of the interval is known")
 
 
 def _holds(search: Search, row: Seen) -> bool:
@@ -172,6 +197,17 @@ def _holds(search: Search, row: Seen) -> bool:
         float(np.mean(hits)) >= quantile
         for hits, quantile in zip(row.hits, search.quantiles, strict=True)
     )
+
+
+def _missed(search: Search, seen: Sequence[Seen]) -> float:
+    """The lightest load that missed the SLO in any window."""
+    return min((row.load for row in seen if not _holds(search, row)), default=math.inf)
+
+
+def _met(search: Search, seen: Sequence[Seen]) -> float:
+    """The heaviest load below that."""
+    missed = _missed(search, seen)
+    return max((row.load for row in seen if row.load < missed), default=0.0)
 
 
 def _known(search: Search, seen: Sequence[Seen], found: Bracket) -> bool:
@@ -190,54 +226,72 @@ def _sides(search: Search, seen: Sequence[Seen], value: float) -> tuple[list[See
 
 
 def _edge(search: Search, seen: Sequence[Seen], found: Bracket) -> float:
-    """The less known side of the crossing, within the interval but not closer than is asked: at the
-    crossing itself nothing is told of the slope."""
-    assert found.high is not None
+    """The side of the crossing without an end, or the less known one; within the interval but not
+    closer than is asked: at the crossing itself nothing is told of the slope."""
     sides = _sides(search, seen, found.value)
     below, above = (sum(len(row.hits[0]) for row in side) for side in sides)
     apart, value = 1.0 + search.precision / 2.0, max(found.value, 1e-9)
     down = min(max(math.sqrt(value / max(found.low, 1e-9)), apart), _APART)
-    up = min(max(math.sqrt(found.high / value), apart), _APART)
+    up = min(max(math.sqrt((found.high or math.inf) / value), apart), _APART)
+    endless = (found.low <= 0.0) - (found.high is None)  # 1: below; -1: above
+    lower = below <= above if endless == 0 else endless > 0
+    # what met it is not left for less: a lighter load has fewer requests a second
+    less = max(value / down, min(_met(search, seen), value / apart))
     if not search.whole:
-        load = value / down if below <= above else value * up
-    elif below <= above:
-        load = max(math.ceil(value / down), 1)
+        load = less if lower else value * up
+    elif lower:
+        load = max(math.ceil(less), 1)
     else:  # the crossing lies between `value` and the next whole number
         load = max(math.floor((value + 1.0) * up), math.floor(value) + 1)
     return min(load, search.highest)
 
 
-def _hold(search: Search, seen: Sequence[Seen], load: float, left: float, why: str) -> Hold | Stop:
-    """A window long enough to tell something, and to be long beside what requests share."""
+def _hold(
+    search: Search,
+    seen: Sequence[Seen],
+    load: float,
+    left: float,
+    why: str,
+    edge: Bracket | None = None,
+) -> Hold | Stop:
+    """A window long enough to tell something, and to be long beside what requests share. `edge`:
+    what is known of it, if the load is one of those around it."""
     latency = _latency(search, seen, load)
     per_second = load / latency if search.whole else load
     wanted = max(_LEAST, *(_MISSES / (1.0 - min(q, _P100)) for q in search.quantiles))
     if search.whole:
         wanted = max(wanted, 2.0 * load)
-    if why == "the SLO's edge":
-        found = bracket(search, seen)
-        near = sum(len(r.hits[0]) for side in _sides(search, seen, found.value) for r in side)
-        long = 0.0 if search.whole else _SLACKS * search.slacks[found.clause] * per_second
-        wanted = max(2.0 * wanted, long, min(_TAUS * found.tau, near), _MORE * near)
-    edge = why == "the SLO's edge"
-    room = left - latency  # what is in flight at the end is awaited
-    # a few windows that fit, not one that does not; most of the budget is for the edge
-    most = room / (2.0 if edge else 8.0)
-    least = max((2 * _FEW if edge else _FEW) / per_second, 3.0 * latency)
-    seconds = max(min(wanted / per_second, 0.8 * most), least)
+    windows, few, queued = _GLANCES, _FEW, 1.0
+    if edge is not None:
+        near = [row for side in _sides(search, seen, edge.value) for row in side]
+        sent = sum(len(row.hits[0]) for row in near)
+        long = 0.0 if search.whole else _SLACKS * search.slacks[edge.clause] * per_second
+        wanted = max(2.0 * wanted, long, min(_TAUS * edge.tau, sent), _MORE * sent)
+        windows, few = max(2 * _WINDOWS - len(near), 1), 2 * _FEW
+        if not search.whole:  # what arrives faster than it is served is waited for at the end
+            queued = max(load / edge.value, 1.0)
+    # as many windows as are still to come fit, each with what is in flight at its end
+    most = (left / windows - latency) / queued
+    room = min(0.8 * most, most - 2.0 * latency)
+    seconds = max(min(wanted / per_second, room), few / per_second, 3.0 * latency)
     warm_up = max(min(0.25 * seconds, 0.2 * most), 2.0 * latency)
-    if seen and seconds + warm_up > room:
-        return Stop("the budget is spent")
+    if seen and seconds + warm_up > left - latency:
+        return spent(search, seen)
     return Hold(load, seconds, warm_up, why)
 
 
 def _latency(search: Search, seen: Sequence[Seen], load: float) -> float:
-    """A typical request at a load: as at the nearest that was seen; closed loops beyond the last
-    wait in proportion, as if throughput grew no more (Little's law)."""
+    """A typical request at a load: as at the nearest that was seen. Closed loops beyond the last
+    wait in proportion, as if throughput grew no more (Little's law); an open loop's nearest is the
+    lighter one, for beyond capacity its requests wait ever longer, as long as it is held."""
     if not seen:
         return search.alone
-    near = min(seen, key=lambda row: abs(math.log(row.load / load)))
-    return near.latency * max(load / near.load, 1.0) if search.whole else near.latency
+    if search.whole:
+        near = min(seen, key=lambda row: abs(math.log(row.load / load)))
+        return near.latency * max(load / near.load, 1.0)
+    lighter = [row for row in seen if row.load <= load]
+    near = max(lighter or seen, key=lambda row: row.load if lighter else -row.load)
+    return near.latency
 
 
 # --- the posterior of one clause's crossing ------------------------------------------------------
@@ -264,10 +318,12 @@ def _crossing(quantile: float, slack: float, rows: Sequence[Seen], clause: int) 
     taus = _taus(logs, hits)
     counts = np.asarray([len(h) for h in hits]) / taus
     shares = np.asarray([float(np.mean(h)) for h in hits])
-    counts *= np.minimum(held / min(_SLACKS * slack, held.max()), 1.0)
     everywhere = np.ones(len(logs), dtype=bool)
     rough = math.log(_posterior(quantile, logs, shares, counts, everywhere).at(0.5))
     around = np.abs(logs - rough) <= math.log(_NEAR)
+    # a light load is held long for its few requests: that makes no other window a short one
+    longest = (held[around] if around.any() else held).max()
+    counts *= np.minimum(held / min(_SLACKS * slack, longest), 1.0)
     found = _posterior(quantile, logs, shares, counts, around)
     middle = math.log(found.at(0.5))
     near = np.abs(logs - middle) <= math.log(_NEAR)
@@ -284,7 +340,7 @@ def _posterior(
     the others, each with the slope that suits it best, say on which side of it they lie."""
     from scipy.special import log_ndtr, ndtri, xlogy
 
-    grid = np.arange(logs[0] - 2.0, logs[-1] + 2.0, _STEP)
+    grid = np.arange(logs[0] - 2.0, logs[-1] + 1.0, _STEP)
     sides = np.zeros((2, len(grid), len(_SLOPES)))
     for log, share, count, formed in zip(logs, shares, counts, near, strict=True):
         away = log - grid
@@ -306,7 +362,7 @@ def _posterior(
     log_weight += best[0, :, 0] + best[1, :, 0]
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
-    beyond = float(weight[grid > logs[-1] + 1.0].sum())
+    beyond = float(weight[grid > logs[-1] + 0.5].sum())
     return _Crossing(grid, np.cumsum(weight), beyond, 1.0)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from latok.analysis.capacity import Capacity, Rate, Slots, headroom, spread_of
 from latok.analysis.metrics import clause_hits
 from latok.analysis.point import Point
-from latok.decide.capacity import Bracket, Hold, Search, Seen, Stop, bracket, next_hold
+from latok.decide.capacity import Bracket, Hold, Search, Seen, Stop, bracket, next_hold, spent
 from latok.errors import InvalidError, TargetError, UsageError
 from latok.jobs.experiment import Experiment
 from latok.jobs.map import Watcher
@@ -146,10 +146,10 @@ def _search(parts: Sequence[_Part], asked: Experiment, watcher: Watcher, folder:
         part = min(waiting, key=lambda each: each.spent)
         left = asked.budget - sum(each.spent for each in parts)
         share = max(left, 0.0) / len(waiting)
-        spent = sum(row.cost for row in part.seen)  # part.spent is also what was not valid
-        step = next_hold(part.search._replace(budget=spent + share), part.seen)
+        so_far = sum(row.cost for row in part.seen)  # part.spent is also what was not valid
+        step = next_hold(part.search._replace(budget=so_far + share), part.seen)
         if isinstance(step, Stop) or (part.points and not share):
-            part.stopped = step.why if isinstance(step, Stop) else "the budget is spent"
+            part.stopped = (step if isinstance(step, Stop) else spent(part.search, part.seen)).why
             continue
         try:
             if not _measured(part, step, asked, watcher, left, parts):
