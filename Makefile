@@ -23,7 +23,7 @@ types: .venv/dev
 
 # Fast tests, without any engine. Most wait for a server's times, so two go on at once.
 unit: .venv/dev
-	$(BIN)/pytest -n 2 --dist loadfile -m "not engine and not browser"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not (engine or browser or long)"
 
 # Tests with the real engines and a real browser.
 engines: .venv/dev .venv/chromium
