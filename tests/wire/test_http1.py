@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latok.wire.http1 import ProtocolError, Response, may_end, request_bytes
+from latok.wire.http1 import ProtocolError, Response, request_bytes
 
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Two: b\r\n\r\n"
@@ -32,18 +32,6 @@ def test_a_response_reads_the_same_wherever_it_is_cut(data: bytes, cuts: list[in
     assert response.complete
     assert response.keep_alive
     assert response.status == (404 if data is PLAIN else 200)
-
-
-@given(st.lists(st.integers(0, 200), max_size=8), st.sampled_from([CHUNKED, INTERIM]))
-def test_wherever_it_is_cut_the_last_read_of_a_chunked_body_may_end_it(
-    cuts: list[int], data: bytes
-) -> None:
-    last = data[max([cut for cut in cuts if cut < len(data)], default=0) :]
-    assert may_end(memoryview(last))
-
-
-def test_a_read_that_ends_in_an_event_does_not_end_a_chunked_body() -> None:
-    assert not may_end(memoryview(b"d\r\ndata: [DONE]\n\n\r\n"))
 
 
 def test_a_body_without_a_length_ends_when_the_peer_closes() -> None:

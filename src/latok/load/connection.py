@@ -66,7 +66,6 @@ class Stream:
         "capture",
         "connection",
         "data",
-        "framed",
         "reads",
         "received",
         "response",
@@ -89,9 +88,6 @@ class Stream:
         self.tls: Tls | None = None
         self.capture: Capture | None = None
         self.data = b""
-        # Reads of a chunked body with their framing, as `pack_read` and the bytes; None: each is
-        # parsed as it comes.
-        self.framed: list[bytes] | None = None
         self.unsent = memoryview(b"")
         self.writing = False  # epoll watches for room to send
         self._way = way

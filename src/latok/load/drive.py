@@ -1,9 +1,8 @@
 """The only load loop: epoll, our own sockets, due times. Closed and open loop are values of it.
 
 The read path does `recvmsg`, append and HTTP framing (to know that a response has ended), nothing
-else; and framing only where a response may end, for to touch a parser's memory at each read of
-hundreds of streams costs more than all the rest. A stream that has ended leaves as a Capture. All
-the rest (decoding, metrics, the screen) happens elsewhere.
+else; a stream that has ended leaves as a Capture. All the rest (decoding, metrics, the screen)
+happens elsewhere.
 
 The phases of a run: requests start (a closed loop's slots one after another over `ramp`), the
 window opens once `warm_up` of them have ended, it closes after `duration` or `requests`, and the
@@ -19,7 +18,6 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,8 +26,8 @@ from latok.load.connection import State, Stream, Way, refused
 from latok.load.plan import Driven, Following, Later, Plan, Prepared, Progress
 from latok.load.socket import READ_SIZE, opened, receive, tls_context
 from latok.records import Closed, Connection, Failure
-from latok.wire.capture import READ_HEAD, Capture, pack_read, retry_after
-from latok.wire.http1 import ProtocolError, may_end
+from latok.wire.capture import Capture, pack_read, retry_after
+from latok.wire.http1 import ProtocolError
 
 if TYPE_CHECKING:
     from latok.load.front import Front
@@ -41,7 +39,6 @@ _HOUSEKEEPING = 0.1  # seconds between looks at time-outs and at what the owner 
 # An idle connection is not used after this: servers close theirs after 5 s (uvicorn, llama.cpp),
 # and a request sent into a closing connection would be an error of our making.
 _IDLE_LIMIT = 4.0
-_MOST_FRAMED = 256  # reads put aside with their framing: to take it off may not take long
 _GIVE_UP_AFTER = 20  # failures in a row without one success: the target is not there
 
 
@@ -406,7 +403,6 @@ class Driver:
         assert capture is not None
         stream.state = State.BUSY
         stream.response.restart()
-        stream.framed = None
         data = stream.data if stream.tls is None else stream.tls.sealed(stream.data)
         stream.unsent = memoryview(data)
         capture.connection = stream.connection
@@ -456,64 +452,36 @@ class Driver:
             # It may have left packets behind: they came after this stamp, not after the read.
             stream.since = stamp
             stream.left_behind()
-        framed = stream.framed
-        if framed is not None and len(framed) < _MOST_FRAMED and not may_end(data):
-            # One event that ends the read came at its stamp in any case: nearly all of them.
-            raw = bytes(data)
-            one = raw.endswith(b"\n\n\r\n") and raw.find(b"\n\n") == size - 4
-            came = 0 if one else stream.segments()
-            framed.append(pack_read(stamp, lag, since, came) + raw)
-            return
+        capture, response = stream.capture, stream.response
+        assert capture is not None
         try:
-            self._unframe(stream)
-        except ProtocolError as why:
-            self._drop(stream, Failure("protocol", str(why)), self._seconds(stamp))
-            return
-        try:
-            self._take(stream, data, (stamp, lag, since))
+            body = b""
+            if not size:
+                response.eof()
+            elif stream.tls is None:
+                body = response.feed(data)
+            else:
+                stream.tls.took(data)
+                if plain := stream.tls.plain():
+                    body = response.feed(plain)
+            if capture.status is None and response.status is not None:
+                capture.headers_at = self._seconds(stamp)
+                capture.status, capture.headers = response.status, response.headers
+            if body:
+                # One event that ends the read came at its stamp in any case: nearly all of them,
+                # and most of those are one line, for which a search is cheaper.
+                whole = len(body) - 2
+                one = body.endswith(b"\n\n") and (
+                    body.find(b"\n") == whole or body.find(b"\n\n") == whole
+                )
+                came = 0 if one else stream.segments()
+                capture.packed.append(pack_read(stamp, lag, since, came) + body)
         except (ProtocolError, ssl.SSLError) as why:
             failure = Failure("protocol" if size else "closed", str(why))
             self._drop(stream, failure, self._seconds(stamp))
-
-    def _take(self, stream: Stream, data: memoryview, times: tuple[int, int, int]) -> None:
-        """Body and end out of what was read. Raises ProtocolError, ssl.SSLError."""
-        capture, response = stream.capture, stream.response
-        assert capture is not None
-        body = b""
-        if not data:
-            response.eof()
-        elif stream.tls is None:
-            body = response.feed(data)
-        else:
-            stream.tls.took(data)
-            if plain := stream.tls.plain():
-                body = response.feed(plain)
-        at = self._seconds(times[0])
-        if capture.status is None and response.status is not None:
-            capture.headers_at = at
-            capture.status, capture.headers = response.status, response.headers
-            stream.framed = [] if response.chunked and stream.tls is None else None
-        if body:
-            # As above; most of them are one line, for which a search is cheaper.
-            whole = len(body) - 2
-            one = body.endswith(b"\n\n") and (
-                body.find(b"\n") == whole or body.find(b"\n\n") == whole
-            )
-            came = 0 if one else stream.segments()
-            capture.packed.append(pack_read(*times, came) + body)
-        if response.complete:
-            self._finish(stream, capture, at)
-
-    def _unframe(self, stream: Stream) -> None:
-        """Takes the framing off the reads that were put aside. Raises ProtocolError."""
-        if not stream.framed:
             return
-        framed, stream.framed = stream.framed, []
-        assert stream.capture is not None
-        feed, keep = stream.response.feed, stream.capture.packed.append
-        for raw in framed:
-            if body := feed(raw[READ_HEAD:]):
-                keep(raw[:READ_HEAD] + body)
+        if response.complete:
+            self._finish(stream, capture, self._seconds(stamp))
 
     # --- ending requests ---
 
@@ -533,9 +501,6 @@ class Driver:
         del self._streams[stream.sock.fileno()]
         self._epoll.unregister(stream.sock.fileno())
         stream.sock.close()
-        if stream.capture is not None:
-            with suppress(ProtocolError):
-                self._unframe(stream)
         stream.response.release()
         capture, stream.capture = stream.capture, None
         if capture is None or failure is None:
@@ -612,9 +577,8 @@ class Driver:
         elif capture is not None and capture.sent_first is not None:
             if now - capture.sent_first > patience.total:
                 return Failure("timeout", f"no end within {patience.total:g} s")
-            answering = capture.packed or stream.framed
-            if not answering and now - capture.sent_first > patience.first:
+            if not capture.packed and now - capture.sent_first > patience.first:
                 return Failure("timeout", f"nothing within {patience.first:g} s")
-            if answering and now - self._seconds(stream.since) > patience.silence:
+            if capture.packed and now - self._seconds(stream.since) > patience.silence:
                 return Failure("timeout", f"silent for {patience.silence:g} s")
         return None

@@ -46,7 +46,6 @@ class Read(NamedTuple):
 # than the reading itself.
 _READ = struct.Struct("<qqqI")
 pack_read = _READ.pack
-READ_HEAD = _READ.size
 
 
 class Capture(msgspec.Struct, array_like=True, kw_only=True):
@@ -79,7 +78,7 @@ class Capture(msgspec.Struct, array_like=True, kw_only=True):
     @property
     def reads(self) -> list[Read]:
         """The reads of the socket, unpacked."""
-        found, zero, size = [], self.zero, READ_HEAD
+        found, zero, size = [], self.zero, _READ.size
         for packed in self.packed:
             at, lag, since, segments = _READ.unpack_from(packed)
             times = (at - zero) * 1e-9, lag * 1e-9, (since - zero) * 1e-9

@@ -33,12 +33,6 @@ def request_bytes(
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def may_end(data: memoryview) -> bool:
-    """Whether a chunked body may end with this read: it does with an empty line, of which at least
-    one byte is in its last read."""
-    return len(data) < 4 or bytes(data[-4:]) == b"\r\n\r\n"
-
-
 class Response:
     """Reads the responses of one connection, one after the other.
 
@@ -116,11 +110,6 @@ class Response:
     def header(self, name: str) -> str | None:
         """The first header of that (lower-case) name."""
         return next((value for key, value in self.headers if key == name), None)
-
-    @property
-    def chunked(self) -> bool:
-        """Whether the body comes in chunks."""
-        return "chunked" in (self.header("transfer-encoding") or "")
 
     @property
     def keep_alive(self) -> bool:
