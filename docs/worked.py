@@ -197,7 +197,7 @@ PAGES = (
             ),
             Step(
                 "**Sparse attention** skips parts of long prompts inside the engine.",
-                "latok try sparse_attention=xattention --app document --item-size 3200 -c 2 "
+                "latok try sparse_attention=xattention --app document --item-size 4200 -c 1 "
                 "--graded 100% --budget 90s",
             ),
             Step(
@@ -215,8 +215,8 @@ PAGES = (
             Step(
                 "**Code context.** Only what the request touches of the files goes along: found by "
                 "the grammar, not by likeness.",
-                "latok try code_context=400 --app code --item-size 1600 -c 2 --graded 100% "
-                "--budget 80s",
+                "latok try code_context=400 --app code --items across --item-size 1600 -c 2 "
+                "--graded 100% --budget 80s",
             ),
             Step(
                 "**Prompt lookup.** Edits repeat most of what they were given, so guesses from the "
@@ -238,11 +238,11 @@ PAGES = (
         "and cheaper, until what was asked for is no longer among them.",
         tuple(
             Step(
-                f"**{budget} tokens.**" if budget != 1024 else "**1,024 tokens.**",
-                f"latok try context=bm25:{budget} --app document --item-size 1600 -c 4 "
+                f"**{budget} tokens.**",
+                f"latok try context=bm25:{budget} --app document --item-size 800 -c 2 "
                 "--graded 100% --budget 50s",
             )
-            for budget in (64, 128, 256, 512, 1024)
+            for budget in (64, 128, 256, 512)
         ),
         after=_which_pays,
     ),
