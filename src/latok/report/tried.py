@@ -116,7 +116,8 @@ def title(found: Tried) -> str:
 def counted(found: Tried) -> str:
     return (
         f"{found.requests:,} requests of each setting, in turns, in {found.rounds} rounds; "
-        f"what changes by less than {share(found.margin)} is the same"
+        f"what changes by less than {share(found.margin)} is the same; the verdicts hold for all "
+        "rows at once, so an interval may leave out 0 and its row be undecided"
     )
 
 
