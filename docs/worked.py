@@ -100,6 +100,9 @@ def _setting(setting: Setting) -> Iterator[str]:
 
 def _map(said: Any) -> Iterator[str]:
     yield f"> {said['advice']['text']}\n"
+    for sentence in said["advice"].get("levers", ()):
+        yield f"- {sentence}"
+    yield ""
     if tried := said.get("settings"):
         yield "| setting | answers | change of accuracy |"
         yield "|---|---|---:|"
