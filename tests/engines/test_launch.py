@@ -17,7 +17,6 @@ import pytest
 
 from latok.engines.launch import Running, launched
 from latok.errors import TargetError, UsageError
-from tests.marks import linux
 
 engine = pytest.mark.engine
 
@@ -52,7 +51,6 @@ def started(run: Running) -> list[int]:
     return [run.pid, *children(run.pid)]
 
 
-@linux
 @engine
 @pytest.mark.parametrize("name", ["openvino", "llamacpp"])
 def test_leaving_the_block_ends_everything_even_with_streams_in_flight(name: str) -> None:
@@ -79,7 +77,6 @@ def _asking(url: str) -> socket.socket:
     return sock
 
 
-@linux
 @engine
 @pytest.mark.parametrize("name", ["openvino", "llamacpp"])
 def test_kill_9_of_the_one_who_launched_ends_everything_within_five_seconds(name: str) -> None:
@@ -102,7 +99,6 @@ def test_kill_9_of_the_one_who_launched_ends_everything_within_five_seconds(name
             assert within(5, lambda: not any(is_alive(pid) for pid in pids))
 
 
-@linux
 @engine
 def test_kill_9_during_the_start_leaves_nothing_either() -> None:
     program = (
@@ -119,7 +115,6 @@ def test_kill_9_during_the_start_leaves_nothing_either() -> None:
         assert within(5, lambda: not any(is_alive(pid) for pid in pids))
 
 
-@linux
 @engine
 def test_kill_9_of_the_api_ends_its_core() -> None:
     with launched("openvino", {}, say=print) as running:
@@ -131,7 +126,6 @@ def test_kill_9_of_the_api_ends_its_core() -> None:
         assert within(1, lambda: not running.alive())
 
 
-@linux
 @engine
 def test_when_the_core_dies_streams_say_so_and_the_api_ends() -> None:
     with launched("openvino", {}, say=print) as running:
